@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Intermediate representations: the float graph, the spiking network, its file."""
