@@ -1,0 +1,409 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The trained network as it was imported: a graph of float layers, evaluated in eval mode.
+
+Every tensor between nodes has a shape (channels, height, width); a vector of N values is (N, 1, 1).
+Flattening is in C, H, W order. Graphs are immutable; passes build new ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pysnn_hw.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, int, int]
+"""(channels, height, width)."""
+
+MAX_VALUES = 1 << 24
+"""Largest number of values in one tensor of one image; beyond it a model is a mistake or an attack."""
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One layer: its unique ``name`` and the names of the nodes that feed it."""
+
+    name: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Input(Node):
+    """The image, (C, H, W); has no inputs."""
+
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2d(Node):
+    """Grouped 2-D cross-correlation with zero padding.
+
+    ``weight`` is float64 (C_out, C_in / groups, kh, kw), ``bias`` (C_out,) or None, ``stride`` (rows,
+    columns), ``padding`` (top, left, bottom, right).
+    """
+
+    weight: Array
+    bias: Array | None = None
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    groups: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(Node):
+    """``y = weight @ x + bias`` of a vector; ``weight`` is float64 (N_out, N_in)."""
+
+    weight: Array
+    bias: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNorm(Node):
+    """``y = (x - mean) / sqrt(var + eps) * gamma + beta``, each (C,) float64."""
+
+    gamma: Array
+    beta: Array
+    mean: Array
+    var: Array
+    eps: float
+
+    @property
+    def scale_shift(self) -> tuple[Array, Array]:
+        """The same layer as ``y = x * scale + shift``."""
+        scale = self.gamma / np.sqrt(self.var + self.eps)
+        return scale, self.beta - self.mean * scale
+
+
+@dataclass(frozen=True, eq=False)
+class Affine(Node):
+    """``y = x * scale + shift`` with constants of shape (C,) each: normalisation inside the graph."""
+
+    scale: Array
+    shift: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Relu(Node):
+    """``y = min(max(x, 0), maximum)``; ``maximum`` None means unbounded."""
+
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class AvgPool(Node):
+    """Mean over windows, without padding; windows that leave the map are dropped."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(Node):
+    """Maximum over windows, without padding; windows that leave the map are dropped."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class GlobalAvgPool(Node):
+    """Mean over height and width: (C, H, W) to (C, 1, 1)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Flatten(Node):
+    """(C, H, W) to (C * H * W, 1, 1), in C, H, W order."""
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Node):
+    """Sum of two tensors of one shape: the end of a residual block."""
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax(Node):
+    """Softmax over channels of the final vector (its logarithm if ``log``); keeps the argmax."""
+
+    log: bool = False
+
+
+NODE_KINDS: tuple[type[Node], ...] = (
+    Input,
+    Conv2d,
+    Linear,
+    BatchNorm,
+    Affine,
+    Relu,
+    AvgPool,
+    MaxPool,
+    GlobalAvgPool,
+    Flatten,
+    Add,
+    Softmax,
+)
+"""Every kind of node that a graph may hold; a pass that matches on all of them is complete."""
+
+
+@dataclass(frozen=True, eq=False)
+class AnnGraph:
+    """Nodes in topological order, starting with the one `Input`; ``output`` names the class scores."""
+
+    nodes: tuple[Node, ...]
+    output: str
+
+    @property
+    def input(self) -> Input:
+        """The input node."""
+        first = self.nodes[0]
+        if not isinstance(first, Input):
+            raise ModelError(first.name, "the first node is not the input")
+        return first
+
+    def node(self, name: str) -> Node:
+        """The node called ``name``."""
+        return self._by_name[name]
+
+    def producer(self, node: Node, index: int = 0) -> Node:
+        """The node that feeds input ``index`` of ``node``."""
+        return self._by_name[node.inputs[index]]
+
+    def consumers(self, name: str) -> tuple[Node, ...]:
+        """Nodes that read the output of ``name``, in topological order."""
+        return tuple(n for n in self.nodes if name in n.inputs)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Node]:
+        return {n.name: n for n in self.nodes}
+
+
+def shapes(graph: AnnGraph) -> dict[str, Shape]:
+    """Output shape of every node; raises ModelError where a layer does not fit its input."""
+    found: dict[str, Shape] = {}
+    for node in graph.nodes:
+        shape = _shape(node, [found[name] for name in node.inputs])
+        if min(shape) < 1:
+            raise ModelError(node.name, f"its output would be empty: {shape}")
+        if math.prod(shape) > MAX_VALUES:
+            raise ModelError(
+                node.name,
+                f"{shape} is more than {MAX_VALUES} values",
+                "use a smaller input or layer",
+            )
+        found[node.name] = shape
+    return found
+
+
+def check_ann(graph: AnnGraph) -> None:
+    """Raise ModelError unless ``graph`` is well formed.
+
+    One input, first; unique names; inputs before their readers; the output is the last node and
+    everything leads to it; softmax only there; weights finite and shapes consistent.
+    """
+    if not graph.nodes or not isinstance(graph.nodes[0], Input):
+        raise ModelError("model", "the first node must be the input")
+    seen: set[str] = set()
+    for node in graph.nodes:
+        _check_node(node, seen)
+        seen.add(node.name)
+    for node in graph.nodes[:-1]:
+        if isinstance(node, Input) and node is not graph.nodes[0]:
+            raise ModelError(node.name, "is a second input", "a network has exactly one")
+        if isinstance(node, Softmax):
+            raise ModelError(node.name, "softmax is supported only as the final layer")
+        if not graph.consumers(node.name):
+            raise ModelError(
+                node.name, "nothing reads its output", "a network has exactly one output"
+            )
+    if graph.output != graph.nodes[-1].name:
+        raise ModelError(graph.output, "the output must be the last node")
+    shapes(graph)
+
+
+def evaluate(
+    graph: AnnGraph, x: Array, keep: Collection[str] = ()
+) -> tuple[Array, dict[str, Array]]:
+    """Run ``graph`` on a batch.
+
+    Parameters
+    ----------
+    x
+        (N, C, H, W) images as the source model takes them. float32 and float64 are computed in that
+        precision, anything else in float32.
+    keep
+        Names of nodes whose outputs are wanted too.
+
+    Returns
+    -------
+    output
+        (N, classes), the output in C, H, W order.
+    kept
+        (N, C, H, W) by node name.
+    """
+    import torch
+
+    if x.dtype not in (np.float32, np.float64):
+        x = x.astype(np.float32)
+    if x.ndim != 4 or tuple(x.shape[1:]) != graph.input.shape:
+        raise ModelError(
+            graph.input.name, f"takes images (N, {graph.input.shape}), not an array {x.shape}"
+        )
+    live = {graph.input.name: torch.from_numpy(np.ascontiguousarray(x))}
+    last_use = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
+    kept: dict[str, Array] = {}
+    with torch.inference_mode():
+        for i, node in enumerate(graph.nodes):
+            if not isinstance(node, Input):
+                live[node.name] = _apply(node, [live[name] for name in node.inputs])
+            if node.name in keep:
+                kept[node.name] = live[node.name].numpy()
+            for name in node.inputs:
+                if last_use[name] == i:
+                    live.pop(name, None)
+        return live[graph.output].flatten(1).numpy(), kept
+
+
+def parameters(node: Node) -> dict[str, Array]:
+    """The arrays of ``node`` by field name."""
+    return {k: v for k, v in vars(node).items() if isinstance(v, np.ndarray)}
+
+
+def _check_node(node: Node, seen: set[str]) -> None:
+    arity = 0 if isinstance(node, Input) else 2 if isinstance(node, Add) else 1
+    if type(node) not in NODE_KINDS:
+        raise ModelError(node.name, f"{type(node).__name__} is not a kind of node")
+    if node.name in seen:
+        raise ModelError(node.name, "two nodes have this name")
+    if len(node.inputs) != arity:
+        raise ModelError(node.name, f"needs {arity} inputs, has {len(node.inputs)}")
+    for name in node.inputs:
+        if name not in seen:
+            raise ModelError(node.name, f"reads {name!r}, which no earlier node computes")
+    for field, values in parameters(node).items():
+        if not np.isfinite(values).all():
+            raise ModelError(node.name, f"{field} holds NaN or infinity", "retrain or export again")
+    if isinstance(node, BatchNorm) and not (node.var + node.eps > 0).all():
+        raise ModelError(node.name, "a variance plus eps is not positive")
+    if isinstance(node, Relu) and node.maximum is not None and not 0 < node.maximum < math.inf:
+        raise ModelError(node.name, f"the upper clip must be positive, not {node.maximum}")
+
+
+def _shape(node: Node, inputs: list[Shape]) -> Shape:
+    match node:
+        case Input(shape=shape):
+            return shape
+        case Conv2d():
+            return _conv_shape(node, inputs[0])
+        case Linear(weight=weight):
+            n = math.prod(inputs[0])
+            if inputs[0][1:] != (1, 1) or weight.ndim != 2 or weight.shape[1] != n:
+                raise ModelError(
+                    node.name, f"weight {weight.shape} does not fit an input {inputs[0]}"
+                )
+            _expect_channels(node, weight.shape[0])
+            return weight.shape[0], 1, 1
+        case BatchNorm() | Affine():
+            _expect_channels(node, inputs[0][0])
+            return inputs[0]
+        case AvgPool(kernel=kernel, stride=stride) | MaxPool(kernel=kernel, stride=stride):
+            if min(*kernel, *stride) < 1:
+                raise ModelError(node.name, f"kernel {kernel} and stride {stride} must be positive")
+            c, h, w = inputs[0]
+            return c, (h - kernel[0]) // stride[0] + 1, (w - kernel[1]) // stride[1] + 1
+        case GlobalAvgPool():
+            return inputs[0][0], 1, 1
+        case Flatten():
+            return math.prod(inputs[0]), 1, 1
+        case Add():
+            if inputs[0] != inputs[1]:
+                raise ModelError(node.name, f"adds {inputs[0]} to {inputs[1]}")
+            return inputs[0]
+        case Softmax():
+            if inputs[0][1:] != (1, 1):
+                raise ModelError(node.name, f"softmax needs a vector, not {inputs[0]}")
+            return inputs[0]
+        case _:
+            return inputs[0]
+
+
+def _conv_shape(node: Conv2d, shape: Shape) -> Shape:
+    c, h, w = shape
+    if node.weight.ndim != 4 or node.weight.size == 0:
+        raise ModelError(
+            node.name, f"weight must be (out, in, height, width), not {node.weight.shape}"
+        )
+    co, ci, kh, kw = node.weight.shape
+    if node.groups < 1 or c != ci * node.groups or co % node.groups:
+        raise ModelError(
+            node.name,
+            f"weight {node.weight.shape} in {node.groups} groups does not fit {c} channels",
+        )
+    if min(node.stride) < 1 or min(node.padding) < 0:
+        raise ModelError(
+            node.name, f"stride {node.stride} or padding {node.padding} is out of range"
+        )
+    _expect_channels(node, co, skip="weight")
+    top, left, bottom, right = node.padding
+    return (
+        co,
+        (h + top + bottom - kh) // node.stride[0] + 1,
+        (w + left + right - kw) // node.stride[1] + 1,
+    )
+
+
+def _expect_channels(node: Node, channels: int, skip: str = "weight") -> None:
+    for field, values in parameters(node).items():
+        if field != skip and values.shape != (channels,):
+            raise ModelError(node.name, f"{field} has shape {values.shape}, expected ({channels},)")
+
+
+def _apply(node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
+    import torch
+    from torch.nn import functional
+
+    x = inputs[0]
+
+    def tensor(values: Array) -> torch.Tensor:
+        return torch.from_numpy(values.astype(np.float64)).to(x.dtype)
+
+    match node:
+        case Conv2d():
+            top, left, bottom, right = node.padding
+            bias = None if node.bias is None else tensor(node.bias)
+            padded = functional.pad(x, (left, right, top, bottom)) if any(node.padding) else x
+            return functional.conv2d(
+                padded, tensor(node.weight), bias, stride=node.stride, groups=node.groups
+            )
+        case Linear():
+            bias = None if node.bias is None else tensor(node.bias)
+            return functional.linear(x.flatten(1), tensor(node.weight), bias)[:, :, None, None]
+        case BatchNorm():
+            scale, shift = node.scale_shift
+            return x * tensor(scale)[:, None, None] + tensor(shift)[:, None, None]
+        case Affine():
+            return x * tensor(node.scale)[:, None, None] + tensor(node.shift)[:, None, None]
+        case Relu():
+            return x.clamp(0, node.maximum)
+        case AvgPool():
+            return functional.avg_pool2d(x, node.kernel, node.stride)
+        case MaxPool():
+            return functional.max_pool2d(x, node.kernel, node.stride)
+        case GlobalAvgPool():
+            return x.mean((2, 3), keepdim=True)
+        case Flatten():
+            return x.flatten(1)[:, :, None, None]
+        case Add():
+            return x + inputs[1]
+        case Softmax():
+            return functional.log_softmax(x, 1) if node.log else functional.softmax(x, 1)
+        case _:
+            raise ModelError(node.name, f"{type(node).__name__} is not a kind of node")
