@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Brings images and labels of any accepted dtype and layout to raw integers (N, C, H, W)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pysnn_hw.errors import DataError
+
+Array = npt.NDArray[Any]
+IntArray = npt.NDArray[np.integer[Any]]
+
+MAX_BYTES = 2**30
+"""Largest data set, as stored: conversion adds its own arrays, all within 2 GiB."""
+
+MAX_CLASSES = 2**16
+"""Labels stay below this, so that a stray value cannot make a table of results explode."""
+
+_CHUNK_IMAGES = 1024
+_PIXEL_DTYPES: tuple[np.dtype[np.integer[Any]], ...] = (np.dtype(np.uint8), np.dtype(np.int32))
+
+
+def images_to_integers(images: Mapping[str, Array], where: str) -> dict[str, IntArray]:
+    """Convert the image arrays of one source.
+
+    Parameters
+    ----------
+    images
+        Arrays (N, H, W) or (N, H, W, C) of integers or floats, by field name.
+    where
+        File or folder, for messages.
+
+    Returns
+    -------
+    dict
+        The same names; uint8 where the values fit, int32 otherwise; (N, C, H, W), contiguous.
+
+    Raises
+    ------
+    DataError
+        If an array has the wrong shape or dtype, or values that are no pixels.
+    """
+    for name, x in images.items():
+        _check_images(x, f"{where}: {name}")
+    floats = [x for x in images.values() if x.dtype.kind == "f"]
+    unit = bool(floats) and all(_in_unit_interval(x) for x in floats)
+    return {
+        name: _convert(x, 255.0 if unit and x.dtype.kind == "f" else 1.0, f"{where}: {name}")
+        for name, x in images.items()
+    }
+
+
+def labels_to_integers(labels: Array, where: str) -> IntArray:
+    """Check class indices (N,) of any integer dtype and widen them to int64.
+
+    Raises
+    ------
+    DataError
+        If they are not one-dimensional integers in 0..65535.
+    """
+    if labels.ndim != 1:
+        raise DataError(where, f"labels must have one axis (N,), not shape {labels.shape}")
+    if labels.dtype.kind not in "iu":
+        raise DataError(where, f"labels must be integers, not {labels.dtype}")
+    if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < MAX_CLASSES:
+        problem = f"labels run from {labels.min()} to {labels.max()}"
+        raise DataError(where, problem, f"they must be class indices in 0..{MAX_CLASSES - 1}")
+    return labels.astype(np.int64)
+
+
+def _check_images(x: Array, where: str) -> None:
+    if x.dtype.kind not in "iuf":
+        raise DataError(where, f"images must be integers or floats, not {x.dtype}")
+    if x.ndim not in (3, 4):
+        raise DataError(where, f"images must be (N, H, W) or (N, H, W, C), not shape {x.shape}")
+    if x.size == 0:
+        raise DataError(where, f"holds no pixels (shape {x.shape})")
+    if x.ndim == 4 and x.shape[1] <= 4 < x.shape[3]:
+        problem = f"shape {x.shape} looks like (N, C, H, W)"
+        raise DataError(where, problem, "store it as (N, H, W, C)")
+    if x.dtype.kind == "f" and not all(bool(np.isfinite(part).all()) for part in _chunks(x)):
+        raise DataError(where, "contains NaN or infinite values")
+
+
+def _chunks(x: Array) -> Iterator[Array]:
+    """Slices of a few images, so that temporaries stay small beside the array itself."""
+    for start in range(0, len(x), _CHUNK_IMAGES):
+        yield x[start : start + _CHUNK_IMAGES]
+
+
+def _in_unit_interval(x: Array) -> bool:
+    return float(x.min()) >= 0 and float(x.max()) <= 1
+
+
+def _convert(x: Array, factor: float, where: str) -> IntArray:
+    low, high = (round(float(v) * factor) for v in (x.min(), x.max()))
+    fitting = (t for t in _PIXEL_DTYPES if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
+    dtype = next(fitting, None)
+    if dtype is None:
+        raise DataError(where, f"pixels run from {low} to {high}, beyond 32 bits")
+    channels = x.shape[3] if x.ndim == 4 else 1
+    out: IntArray = np.empty((len(x), channels, *x.shape[1:3]), dtype)
+    for start, part in zip(range(0, len(x), _CHUNK_IMAGES), _chunks(x), strict=True):
+        pixels = np.rint(part * factor) if x.dtype.kind == "f" else part
+        if factor == 1.0 and not np.array_equal(pixels, part):
+            problem = f"floats run from {x.min():g} to {x.max():g} and are not all integers"
+            raise DataError(where, problem, "store raw pixels 0..255 or values in 0..1")
+        nhwc = pixels.reshape(*pixels.shape[:3], channels)
+        out[start : start + len(part)] = nhwc.transpose(0, 3, 1, 2)
+    return out
