@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a golden simulation returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pysnn_hw.ir.snn import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Everything that every neuron did.
+
+    Attributes
+    ----------
+    spikes
+        Per fire population, uint8 (N, T, C, H, W): spike values before any pooling.
+    membranes
+        Per population (readout included), int64 (N, C, H, W): membrane potential after the last
+        step.
+    """
+
+    spikes: Mapping[str, Array]
+    membranes: Mapping[str, Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Scores, classes and activity of N images.
+
+    Attributes
+    ----------
+    scores
+        int64 (N, classes): final membranes of the readout.
+    classes
+        int64 (N,): index of the largest score, ties to the lowest index.
+    spikes
+        Per fire population, int64 (N,): non-zero spikes over all steps.
+    sops
+        Per projection, int64 (N,): weights accumulated into membranes. An event counts once for
+        each tap that lands in the map and each output channel of its group; zero values are no
+        events, pooling comes first, and the constant input counts once per image because hardware
+        computes its current once.
+    trace
+        Present if asked for.
+    """
+
+    scores: Array
+    classes: Array
+    spikes: Mapping[str, Array]
+    sops: Mapping[str, Array]
+    trace: Trace | None = None
+
+
+def concatenate(parts: Sequence[Result]) -> Result:
+    """Join the results of consecutive batches (at least one) along the image axis."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def join(maps: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+        return {name: np.concatenate([m[name] for m in maps]) for name in maps[0]}
+
+    traces = [part.trace for part in parts if part.trace is not None]
+    return Result(
+        scores=np.concatenate([part.scores for part in parts]),
+        classes=np.concatenate([part.classes for part in parts]),
+        spikes=join([part.spikes for part in parts]),
+        sops=join([part.sops for part in parts]),
+        trace=Trace(join([t.spikes for t in traces]), join([t.membranes for t in traces]))
+        if traces
+        else None,
+    )
