@@ -12,7 +12,10 @@ from amaranth.lib import data
 from amaranth.sim import Simulator
 
 PACES = [(1.0, 1.0), (0.5, 1.0), (1.0, 0.3), (0.6, 0.6)]
-"""(probability that a producer offers, probability that a consumer takes) worth testing."""
+"""(probability that a producer offers, probability that a consumer takes) worth testing.
+
+A consumer of less than one half is also never ready before it sees an offer.
+"""
 
 
 @dataclass
@@ -82,7 +85,7 @@ def run(
         async def collect(ctx: Any) -> None:
             cycle, quiet, pending = 0, 0, None
             while quiet < surplus_cycles:
-                ready = rng.random() < take
+                ready = rng.random() < take and (take >= 0.5 or pending is not None)
                 ctx.set(stream.ready, ready)
                 _, _, valid, payload = await ctx.tick().sample(stream.valid, stream.payload)
                 if pending is not None:
