@@ -1,1 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
+"""From a trained network to a spiking one, and to the integers that hardware computes with."""
+
+from pysnn_hw.convert.calibrate import CALIBRATIONS, Calibration
+from pysnn_hw.convert.conversion import convert
+from pysnn_hw.convert.loss import LossReport, PopulationLoss, loss_report
+from pysnn_hw.convert.preprocessing import Preprocessing
+from pysnn_hw.convert.quantisation import quantize
+
+__all__ = [
+    "CALIBRATIONS",
+    "Calibration",
+    "LossReport",
+    "PopulationLoss",
+    "Preprocessing",
+    "convert",
+    "loss_report",
+    "quantize",
+]

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Simulate a network of real numbers: what the loss report and calibration look at.
+
+The arithmetic of the neuron is that of `pysnn_hw.ir.snn`, in floating point. On integer parameters
+it is exact, but slower than the golden simulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pysnn_hw.ir.snn import (
+    INPUT,
+    Array,
+    FixedNetwork,
+    Pool,
+    Population,
+    Projection,
+    Shape,
+    SnnNetwork,
+)
+from pysnn_hw.ir.widths import widths
+
+if TYPE_CHECKING:
+    import torch
+
+BATCH = 250
+"""Images at a time in `classify_float`: what bounds the memory."""
+
+FLOAT32_WHOLE = 24
+"""float32 holds every integer of up to this many bits, without the sign."""
+
+
+@dataclass(frozen=True, eq=False)
+class FloatResult:
+    """What the network did with some images.
+
+    Attributes
+    ----------
+    scores
+        Final membranes of the readout, (N, classes).
+    counts
+        By fire population, the sum of each neuron's spike values over all timesteps, (N, C, H, W).
+    """
+
+    scores: Array
+    counts: Mapping[str, Array]
+
+
+def simulate_float(net: SnnNetwork, images: Array) -> FloatResult:
+    """Run ``net`` on raw integer images (N, C, H, W), all at once.
+
+    A float network is computed in float32, a `FixedNetwork` exactly: in float32 where its proven
+    widths allow it, in float64 otherwise.
+    """
+    import torch
+
+    narrow = not isinstance(net, FixedNetwork) or _fits_float32(net)
+    dtype = torch.float32 if narrow else torch.float64
+    zero = torch.tensor(net.input.zero_point, dtype=dtype)[:, None, None]
+    synapses = {p.name: _synapse(p, net.shape_of(p.source), dtype) for p in net.projections}
+    with torch.inference_mode():
+        x = torch.from_numpy(images.astype(np.int64)).to(dtype) - zero
+        scores, counts = _run(net, x, synapses)
+        return FloatResult(scores.numpy(), {k: v.numpy() for k, v in counts.items()})
+
+
+def classify_float(net: SnnNetwork, images: Array) -> Array:
+    """Class of each raw integer image, (N,) int64; ties go to the lowest index."""
+    starts = range(0, len(images), BATCH)
+    found = [simulate_float(net, images[i : i + BATCH]).scores.argmax(1) for i in starts]
+    return np.concatenate(found) if found else np.empty(0, np.int64)
+
+
+def _fits_float32(net: FixedNetwork) -> bool:
+    return all(w.bits <= FLOAT32_WHOLE for w in widths(net).values())
+
+
+Synapse = Callable[["torch.Tensor"], "torch.Tensor"]
+
+
+def _synapse(projection: Projection, source: Shape, dtype: torch.dtype) -> Synapse:
+    import torch
+    from torch.nn import functional
+
+    view = projection.as_conv(source)
+    top, left, bottom, right = view.padding
+    weight = torch.from_numpy(np.ascontiguousarray(view.weight)).to(dtype)
+
+    def linear(x: torch.Tensor) -> torch.Tensor:
+        return functional.linear(x.flatten(1), weight.flatten(1))[:, :, None, None]
+
+    def identity(x: torch.Tensor) -> torch.Tensor:
+        return x * weight.view(-1, 1, 1)
+
+    def conv2d(x: torch.Tensor) -> torch.Tensor:
+        x = functional.pad(x, (left, right, top, bottom)) if any(view.padding) else x
+        return functional.conv2d(x, weight, stride=view.stride, groups=view.groups)
+
+    return {"linear": linear, "identity": identity, "conv2d": conv2d}[projection.kind]
+
+
+def _run(
+    net: SnnNetwork, x: torch.Tensor, synapses: Mapping[str, Synapse]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    neurons = {p.name: _Neurons(p, len(x), x.dtype) for p in net.populations}
+    pools = {p.name: _Pooling(p.pool) for p in net.projections if p.pool is not None}
+    constant = {
+        p.name: synapses[p.name](pools[p.name].once(x) if p.name in pools else x)
+        for p in net.projections
+        if p.source == INPUT
+    }
+    for _ in range(net.timesteps):
+        spikes: dict[str, torch.Tensor] = {}
+        for population in net.populations:
+            state = neurons[population.name]
+            for p in net.into(population.name):
+                if p.source == INPUT:
+                    state.v = state.v + constant[p.name]
+                    continue
+                sent = spikes[p.source]
+                if p.name in pools:
+                    sent = pools[p.name].step(sent)
+                state.v = state.v + synapses[p.name](sent)
+            spikes[population.name] = state.fire()
+    scores = neurons[net.populations[-1].name].v.flatten(1)
+    return scores, {k: s.count for k, s in neurons.items() if s.count is not None}
+
+
+class _Neurons:
+    """State of one population for one batch."""
+
+    def __init__(self, population: Population, images: int, dtype: torch.dtype) -> None:
+        import torch
+
+        def column(values: Array) -> torch.Tensor:
+            return torch.from_numpy(values.astype(np.float64)).to(dtype).view(-1, 1, 1)
+
+        self.bias = column(population.bias)
+        self.fires = population.kind == "fire"
+        self.v = column(population.v_init).expand(images, *population.shape)
+        self.count = torch.zeros(images, *population.shape, dtype=dtype) if self.fires else None
+        if self.fires:
+            self.threshold = column(population.threshold)
+        self.hi = population.spike_max
+        self.limits = (population.v_min, population.v_max)
+
+    def fire(self) -> torch.Tensor:
+        import torch
+
+        u = self.v + self.bias
+        if self.count is None:
+            self.v = u
+            return u
+        s = torch.floor(u / self.threshold).clamp_(0, self.hi)
+        self.v = u - s * self.threshold
+        if self.limits != (None, None):
+            self.v = self.v.clamp(*self.limits)
+        self.count += s
+        return s
+
+
+class _Pooling:
+    """Pooling of one projection's source; the maximum is over running totals."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.total: torch.Tensor | None = None
+        self.sent: torch.Tensor | None = None
+
+    def once(self, x: torch.Tensor) -> torch.Tensor:
+        from torch.nn import functional
+
+        if self.pool.mode == "sum":
+            return functional.avg_pool2d(x, self.pool.kernel, self.pool.stride, divisor_override=1)
+        return functional.max_pool2d(x, self.pool.kernel, self.pool.stride)
+
+    def step(self, x: torch.Tensor) -> torch.Tensor:
+        if self.pool.mode == "sum":
+            return self.once(x)
+        self.total = x if self.total is None else self.total + x
+        top = self.once(self.total)
+        out = top if self.sent is None else top - self.sent
+        self.sent = top
+        return out

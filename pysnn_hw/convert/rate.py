@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Rate coding: the spikes of T steps, times the threshold, stand for the activation.
+
+For a population with threshold theta (in units of its activation), mean spike value r and
+v(0) = theta / 2, ``activation = r * theta`` up to rounding and clipping. Synapses therefore carry
+``weight * theta`` of their source per input channel, and biases enter unchanged every step. (The
+classic weight normalisation is this with every population's current divided by its threshold,
+which changes no spike.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from pysnn_hw.convert.fold_batchnorm import per_input_channel
+from pysnn_hw.convert.preprocessing import Preprocessing
+from pysnn_hw.convert.skeleton import Layer, Skeleton
+from pysnn_hw.ir.snn import INPUT, Array, Input, Population, Projection, SnnNetwork
+
+
+def rate_network(
+    skeleton: Skeleton,
+    thresholds: Mapping[str, Array],
+    preprocessing: Preprocessing,
+    *,
+    timesteps: int,
+    spike_max: int,
+) -> SnnNetwork:
+    """The spiking network of ``skeleton`` with ``thresholds`` by population, (C,) or (1,).
+
+    The input is the raw integer pixel minus the zero point, the integer next to the model's zero;
+    ``1 / (scale * std)`` goes into the weights. What rounding the zero point left over is constant
+    and goes into the first biases: exact where no padding is involved, and at most half a grey
+    level off under padding.
+    """
+    channels = skeleton.input_shape[0]
+    mean, std = preprocessing.per_channel(channels)
+    gain = 1 / (preprocessing.scale * std)
+    zero_point = preprocessing.zero_point(channels)
+    rest = (np.array(zero_point) - mean * preprocessing.scale) * gain
+
+    shape_of = {layer.name: layer.shape for layer in skeleton.layers}
+    factor = {k: np.broadcast_to(v, (shape_of[k][0],)) for k, v in thresholds.items()}
+    factor[INPUT] = gain
+    shape_of[INPUT] = skeleton.input_shape
+    projections = tuple(
+        replace(p, weight=_per_source_channel(p, factor[p.source], shape_of[p.source]))
+        for p in skeleton.projections
+    )
+    extra = {layer.name: np.zeros(len(layer.bias)) for layer in skeleton.layers}
+    for p in skeleton.projections:
+        if p.source == INPUT:
+            window = 1 if p.pool is None or p.pool.mode == "max" else np.prod(p.pool.kernel)
+            extra[p.target] = extra[p.target] + window * _response(p, rest, shape_of[INPUT])
+    populations = tuple(
+        _population(layer, layer.bias + extra[layer.name], thresholds, spike_max)
+        for layer in skeleton.layers
+    )
+    return SnnNetwork(
+        timesteps,
+        Input(skeleton.input_shape, zero_point, preprocessing.minimum, preprocessing.maximum),
+        populations,
+        projections,
+    )
+
+
+def _population(
+    layer: Layer, bias: Array, thresholds: Mapping[str, Array], spike_max: int
+) -> Population:
+    if layer.kind == "readout":
+        return Population(
+            layer.name, "readout", layer.shape, bias, np.empty(0), np.zeros(1), spike_max=0
+        )
+    theta = thresholds[layer.name].astype(np.float64)
+    return Population(layer.name, "fire", layer.shape, bias, theta, theta / 2, spike_max)
+
+
+def _per_source_channel(
+    projection: Projection, values: Array, source: tuple[int, int, int]
+) -> Array:
+    """The weight of ``projection`` times one value per channel of its source."""
+    _, height, width = projection.in_shape(source)
+    match projection.kind:
+        case "conv2d":
+            return projection.weight * per_input_channel(
+                projection.weight, values, projection.groups
+            )
+        case "linear":
+            return projection.weight * np.repeat(values, height * width)
+        case "identity":
+            return projection.weight * values
+
+
+def _response(projection: Projection, values: Array, source: tuple[int, int, int]) -> Array:
+    """Current per target channel, far from borders, when each input of channel c is ``values[c]``."""
+    weighted = _per_source_channel(projection, values, source)
+    return weighted if projection.kind == "identity" else weighted.reshape(len(weighted), -1).sum(1)

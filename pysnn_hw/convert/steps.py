@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Choose the quantisation step of each output channel of a population.
+
+All projections into a population share the step of the channel, because they add into one
+membrane: an integer weight q stands for ``q * step``, a membrane of 1 for ``step``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pysnn_hw.ir.snn import Array
+
+CANDIDATES = 48
+TIGHTEST_CLIP = 0.3
+MAX_RESOLUTION = 4.0
+"""No threshold becomes a larger integer than this many times its population's median one.
+
+Errors count relative to the threshold, so a channel of small weights gains nothing from a finer
+step, and its wide membrane would widen the memory of all channels.
+"""
+
+
+def channel_steps(weights: Array, thresholds: Array, weight_bits: int) -> Array:
+    """Step per channel, float64 (C,), such that each threshold is a whole number of steps.
+
+    Parameters
+    ----------
+    weights
+        (C, K): every weight into each channel that must fit ``weight_bits``.
+    thresholds
+        (C,), positive.
+    weight_bits
+        2..8.
+
+    Notes
+    -----
+    Of the steps ``threshold / k`` with whole k, the one with the least squared error of the rounded
+    and clipped weights is taken; the search spans clip levels from the largest weight down to
+    `TIGHTEST_CLIP` of it.
+    """
+    largest = 2 ** (weight_bits - 1) - 1
+    top = np.abs(weights).max(axis=1, initial=0.0)
+    coarsest = _whole(thresholds * largest / np.where(top > 0, top, np.inf))
+    alive = top > 0
+    typical = np.median(coarsest[alive]) if alive.any() else largest
+    coarsest = np.where(alive, np.minimum(coarsest, _whole(MAX_RESOLUTION * typical)), typical)
+    finest = np.minimum(coarsest / TIGHTEST_CLIP, np.maximum(coarsest, MAX_RESOLUTION * typical))
+    wholes = np.unique(
+        np.stack([_whole(k) for k in np.geomspace(coarsest, finest, CANDIDATES)]), axis=0
+    )
+    return _best(weights, thresholds / wholes, largest)
+
+
+def shared_step(weights: Array, weight_bits: int) -> Array:
+    """One step for all channels of a readout, float64 (1,): scores must be comparable."""
+    largest = 2 ** (weight_bits - 1) - 1
+    row = weights.reshape(1, -1)
+    top = np.abs(row).max(initial=0.0)
+    if top == 0:
+        return np.ones(1)
+    return _best(row, np.geomspace(1, TIGHTEST_CLIP, CANDIDATES)[:, None] * top / largest, largest)
+
+
+def _whole(values: Array) -> Array:
+    return np.maximum(1.0, np.floor(values * (1 + 1e-12)))
+
+
+def _best(weights: Array, steps: Array, largest: int) -> Array:
+    """Of candidates (G, C), the step of each channel with the least squared error."""
+    errors = np.stack([_error(weights, s[:, None], largest) for s in steps])
+    return np.take_along_axis(steps, errors.argmin(axis=0)[None], axis=0)[0]
+
+
+def _error(weights: Array, step: Array, largest: int) -> Array:
+    rounded = np.clip(np.rint(weights / step), -largest, largest)
+    return ((weights - rounded * step) ** 2).sum(axis=1)
