@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pysnn_hw.golden.neuron import fire
 from pysnn_hw.golden.result import Result, Trace
 from pysnn_hw.ir.snn import INPUT, Array, ConvView, FixedNetwork, Pool, Population
 
@@ -35,9 +36,9 @@ def simulate_reference(net: FixedNetwork, images: Array) -> Result:
                     sops[projection.name] += count_sops(events, view)
             if population.kind == "fire":
                 theta = per_channel(population, "threshold")
-                spikes = np.clip(u // theta, 0, population.spike_max)
-                out[population.name][:, t] = spikes
-                u = np.clip(u - spikes * theta, population.v_min, population.v_max)
+                out[population.name][:, t], u = fire(
+                    u, theta, population.spike_max, population.v_min, population.v_max
+                )
             membranes[population.name] = u
     scores = membranes[net.populations[-1].name].reshape(n, -1)
     fired = {p.name: out[p.name] for p in net.populations if p.kind == "fire"}

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Schema of the JSON document inside a network file; the same models write and read it."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+
+from pysnn_hw.ir.check import INPUT_RANGE, MAX_NEURONS, MAX_SPIKE, MAX_TIMESTEPS, PARAMETER_RANGE
+
+Size = Annotated[int, Field(ge=1, le=MAX_NEURONS)]
+Pixel = Annotated[int, Field(ge=INPUT_RANGE[0], le=INPUT_RANGE[1])]
+Membrane = Annotated[int, Field(ge=PARAMETER_RANGE[0], le=PARAMETER_RANGE[1])]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class InputPart(_Part):
+    """The network's input."""
+
+    shape: tuple[Size, Size, Size] = Field(description="Channels, height, width of one image.")
+    zero_point: Annotated[list[Pixel], Field(min_length=1)] = Field(
+        description="Per channel, the raw integer that stands for zero; padding has this value."
+    )
+    minimum: Pixel = Field(description="Smallest raw integer, inclusive.")
+    maximum: Pixel = Field(description="Largest raw integer, inclusive.")
+    encoding: Literal["constant"] = Field(
+        description="`constant`: the same integers are presented at every timestep."
+    )
+
+
+class PopulationPart(_Part):
+    """One population of neurons."""
+
+    name: Name = Field(description="Unique; not `input`.")
+    kind: Literal["fire", "readout"] = Field(
+        description="`fire` integrates and fires, `readout` only integrates; the last is a readout."
+    )
+    shape: tuple[Size, Size, Size] = Field(description="Channels, height, width.")
+    spike_max: int = Field(
+        ge=0, le=MAX_SPIKE, description="Largest spike value; 1..255, and 0 for a readout."
+    )
+    v_min: Membrane | None = Field(
+        description="Lower clamp of the membrane after firing; null for a readout."
+    )
+    v_max: Membrane | None = Field(
+        description="Upper clamp of the membrane after firing; null for a readout."
+    )
+
+
+class PoolPart(_Part):
+    """Pooling of a source's spikes."""
+
+    mode: Literal["sum", "max"] = Field(description="Sum, or running maximum, of each window.")
+    kernel: tuple[Size, Size] = Field(description="Rows and columns of a window.")
+    stride: tuple[Size, Size] = Field(description="Rows and columns between windows.")
+
+
+class ProjectionPart(_Part):
+    """One bundle of synapses."""
+
+    name: Name = Field(description="Unique.")
+    source: Name = Field(description="`input`, or a population before the target.")
+    target: Name = Field(description="A population.")
+    kind: Literal["conv2d", "linear", "identity"] = Field(description="Shape of the synapses.")
+    stride: tuple[Size, Size] = Field(description="Rows and columns; 1, 1 unless conv2d.")
+    padding: tuple[
+        Annotated[int, Field(ge=0)],
+        Annotated[int, Field(ge=0)],
+        Annotated[int, Field(ge=0)],
+        Annotated[int, Field(ge=0)],
+    ] = Field(description="Zeros at top, left, bottom, right; each less than the kernel.")
+    groups: Size = Field(description="Groups of channels; 1 unless conv2d.")
+    pool: PoolPart | None = Field(description="Pooling applied first, or null.")
+
+
+class ReadoutPart(_Part):
+    """How the class is read."""
+
+    mode: Literal["potential"] = Field(
+        description="`potential`: argmax of the membranes, ties to the lowest index."
+    )
+
+
+class Document(_Part):
+    """The JSON document under the metadata key `pysnn_hw`."""
+
+    format: Literal[1] = Field(description="Number of this format.")
+    timesteps: int = Field(ge=1, le=MAX_TIMESTEPS, description="Timesteps per image.")
+    input: InputPart
+    populations: Annotated[list[PopulationPart], Field(min_length=1)]
+    projections: Annotated[list[ProjectionPart], Field(min_length=1)]
+    readout: ReadoutPart
+    provenance: dict[str, JsonValue] = Field(
+        description="Free-form: source model, method, calibration, accuracies."
+    )
+
+    @field_validator("provenance")
+    @classmethod
+    def _finite(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        json.dumps(value, allow_nan=False)  # the parser lets NaN and Infinity through
+        return value
