@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Phase-locked loops: which settings reach a wanted clock, and the gates that make it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from amaranth.hdl import ClockDomain, ClockSignal, Const, Elaboratable, Instance, Module, Signal
+from amaranth.lib.cdc import ResetSynchronizer
+
+__all__ = ["PLL_CELL_NAME", "ClockGenerator", "PllSettings", "best_pll"]
+
+PLL_CELL_NAME = "pll"
+"""Name of the one PLL cell in a netlist, by which its parameters are found again."""
+
+# Limits of the loops, from the families' data sheets.
+_ECP5_VCO_HZ = (400_000_000, 800_000_000)
+_ECP5_DETECTOR_HZ = (10_000_000, 400_000_000)
+_ECP5_OUTPUT_HZ = (3_125_000, 400_000_000)
+_ICE40_VCO_HZ = (533_000_000, 1_066_000_000)
+_ICE40_DETECTOR_HZ = (10_000_000, 133_000_000)
+_ICE40_OUTPUT_HZ = (16_000_000, 275_000_000)
+
+
+@dataclass(frozen=True)
+class PllSettings:
+    """Settings of one PLL.
+
+    Attributes
+    ----------
+    kind
+        Cell type, ``EHXPLLL`` or ``SB_PLL40_2_PAD``.
+    input_hz
+        Frequency of the board's oscillator.
+    output_hz
+        Frequency of the clock made from it, exact.
+    parameters
+        Parameters of the cell that depend on the frequency.
+    """
+
+    kind: str
+    input_hz: int
+    output_hz: Fraction
+    parameters: Mapping[str, int]
+
+    @property
+    def output_mhz(self) -> float:
+        """The output frequency in MHz."""
+        return float(self.output_hz / 1_000_000)
+
+
+def best_pll(kind: str, input_hz: int, limit_hz: float) -> PllSettings:
+    """The settings with the highest output frequency that is not above ``limit_hz``.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown or no setting is that slow.
+    """
+    candidates = _CANDIDATES.get(kind)
+    if candidates is None:
+        raise ValueError(f"kind must be one of {', '.join(_CANDIDATES)}, not {kind!r}")
+    best = max(
+        (pll for pll in candidates(input_hz) if pll.output_hz <= limit_hz),
+        key=lambda pll: pll.output_hz,
+        default=None,
+    )
+    if best is None:
+        raise ValueError(f"{kind} makes no clock of {limit_hz / 1e6:g} MHz from {input_hz} Hz")
+    return best
+
+
+def _within(value: Fraction, limits: tuple[int, int]) -> bool:
+    return limits[0] <= value <= limits[1]
+
+
+def _ecp5_candidates(input_hz: int) -> Iterator[PllSettings]:
+    # The loop is closed over CLKOP, and the design takes CLKOS: its divider is free of the
+    # feedback, so the frequencies lie much closer than the oscillator's multiples.
+    for input_div in range(1, 129):
+        detector = Fraction(input_hz, input_div)
+        if not _within(detector, _ECP5_DETECTOR_HZ):
+            continue
+        for multiple in range(1, 81):
+            vco = detector * multiple * _ECP5_FEEDBACK_DIV
+            if not _within(vco, _ECP5_VCO_HZ):
+                continue
+            for output_div in range(1, 129):
+                output = vco / output_div
+                if _within(output, _ECP5_OUTPUT_HZ):
+                    yield PllSettings(
+                        "EHXPLLL",
+                        input_hz,
+                        output,
+                        {
+                            "CLKI_DIV": input_div,
+                            "CLKFB_DIV": multiple,
+                            "CLKOS_DIV": output_div,
+                            "CLKOS_CPHASE": output_div - 1,
+                        },
+                    )
+
+
+_ECP5_FEEDBACK_DIV = 2
+
+
+def _ice40_candidates(input_hz: int) -> Iterator[PllSettings]:
+    for input_div in range(16):
+        detector = Fraction(input_hz, input_div + 1)
+        if not _within(detector, _ICE40_DETECTOR_HZ):
+            continue
+        for multiple in range(128):
+            vco = detector * (multiple + 1)
+            if not _within(vco, _ICE40_VCO_HZ):
+                continue
+            for output_exponent in range(1, 7):
+                output = vco / (1 << output_exponent)
+                if _within(output, _ICE40_OUTPUT_HZ):
+                    yield PllSettings(
+                        "SB_PLL40_2_PAD",
+                        input_hz,
+                        output,
+                        {
+                            "DIVR": input_div,
+                            "DIVF": multiple,
+                            "DIVQ": output_exponent,
+                            "FILTER_RANGE": _ice40_filter_range(detector),
+                        },
+                    )
+
+
+def _ice40_filter_range(detector_hz: Fraction) -> int:
+    limits_mhz = (17, 26, 44, 66, 101)
+    return 1 + sum(detector_hz >= limit * 1_000_000 for limit in limits_mhz)
+
+
+_CANDIDATES = {"EHXPLLL": _ecp5_candidates, "SB_PLL40_2_PAD": _ice40_candidates}
+
+
+class ClockGenerator(Elaboratable):
+    """Makes the domains ``board`` (the oscillator itself) and ``sync`` (from the PLL).
+
+    ``sync`` is in reset until the PLL has locked and `hold_cycles` of the oscillator have
+    passed: block RAMs of the iCE40 read zeros in the first microseconds after configuration.
+
+    Parameters
+    ----------
+    settings
+        See `best_pll`.
+    pin
+        The oscillator's ``IOPort``, or the clock as a value if ``settings.kind`` is ``EHXPLLL``.
+    """
+
+    hold_cycles = 256
+
+    def __init__(self, settings: PllSettings, pin) -> None:
+        self.settings, self.pin = settings, pin
+
+    def elaborate(self, platform):
+        m = Module()
+        m.domains.board = ClockDomain(reset_less=True)
+        m.domains.sync = ClockDomain()
+        locked = Signal()
+        make = self._ecp5 if self.settings.kind == "EHXPLLL" else self._ice40
+        m.submodules[PLL_CELL_NAME] = make(m, locked)
+
+        held = Signal(range(self.hold_cycles + 1), init=self.hold_cycles)
+        with m.If(held != 0):
+            m.d.board += held.eq(held - 1)
+        ready = Signal()
+        m.d.board += ready.eq(held == 0)
+        m.submodules.reset = ResetSynchronizer(~(locked & ready), domain="sync")
+        return m
+
+    def _ecp5(self, m: Module, locked: Signal) -> Instance:
+        m.d.comb += ClockSignal("board").eq(self.pin)
+        feedback = Signal()
+        return Instance(
+            "EHXPLLL",
+            # Charge pump and loop filter as the vendor's generator sets them.
+            a_ICP_CURRENT="12",
+            a_LPF_RESISTOR="8",
+            a_MFG_ENABLE_FILTEROPAMP="1",
+            a_MFG_GMCREF_SEL="2",
+            p_FEEDBK_PATH="CLKOP",
+            p_OUTDIVIDER_MUXA="DIVA",
+            p_OUTDIVIDER_MUXB="DIVB",
+            p_CLKOP_ENABLE="ENABLED",
+            p_CLKOP_DIV=_ECP5_FEEDBACK_DIV,
+            p_CLKOP_CPHASE=_ECP5_FEEDBACK_DIV - 1,
+            p_CLKOP_FPHASE=0,
+            p_CLKOS_ENABLE="ENABLED",
+            p_CLKOS_FPHASE=0,
+            **{f"p_{name}": value for name, value in self.settings.parameters.items()},
+            i_CLKI=ClockSignal("board"),
+            i_CLKFB=feedback,
+            i_RST=Const(0),
+            i_STDBY=Const(0),
+            i_PHASESEL0=Const(0),
+            i_PHASESEL1=Const(0),
+            i_PHASEDIR=Const(0),
+            i_PHASESTEP=Const(0),
+            i_PHASELOADREG=Const(0),
+            i_PLLWAKESYNC=Const(0),
+            i_ENCLKOP=Const(0),
+            i_ENCLKOS=Const(0),
+            o_CLKOP=feedback,
+            o_CLKOS=ClockSignal("sync"),
+            o_LOCK=locked,
+        )
+
+    def _ice40(self, m: Module, locked: Signal) -> Instance:
+        # The oscillator's pin is the pad of the only PLL, so nothing else can read it: the
+        # two-output PLL hands it on as well.
+        return Instance(
+            "SB_PLL40_2_PAD",
+            p_FEEDBACK_PATH="SIMPLE",
+            p_PLLOUT_SELECT_PORTB="GENCLK",
+            **{f"p_{name}": value for name, value in self.settings.parameters.items()},
+            i_PACKAGEPIN=self.pin,
+            i_RESETB=Const(1),
+            i_BYPASS=Const(0),
+            o_PLLOUTGLOBALA=ClockSignal("board"),
+            o_PLLOUTGLOBALB=ClockSignal("sync"),
+            o_LOCK=locked,
+        )

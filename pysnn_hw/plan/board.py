@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Boards: what a planner may spend and what a build must know, read from TOML files.
+
+A board without a file in ``boards/`` is used by giving the path of a file of the same form.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pysnn_hw.errors import BoardError
+from pysnn_hw.resources import resource_dir
+
+__all__ = [
+    "Board",
+    "Budget",
+    "ClockInput",
+    "Device",
+    "Flash",
+    "Link",
+    "MemoryBudget",
+    "list_boards",
+    "load_board",
+]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Device(_Table):
+    """The FPGA.
+
+    Attributes
+    ----------
+    family
+        Picks synthesis and place-and-route.
+    name
+        Part number without package and speed.
+    package, speed
+        As nextpnr spells them; ``speed`` is empty where a family has one grade.
+    """
+
+    family: Literal["ecp5", "ice40"]
+    name: str
+    package: str
+    speed: str
+
+
+class MemoryBudget(_Table):
+    """One kind of memory block.
+
+    Attributes
+    ----------
+    cell
+        Its name in a netlist.
+    count
+        Blocks on the chip.
+    bits
+        Bits of one block, parity bits included.
+    """
+
+    cell: str
+    count: int = Field(gt=0)
+    bits: int = Field(gt=0)
+
+
+class Budget(_Table):
+    """What the chip has: 4-input LUTs, flip-flops, multipliers, memories."""
+
+    luts: int = Field(gt=0)
+    ffs: int = Field(gt=0)
+    dsps: int = Field(ge=0)
+    bram: MemoryBudget
+    spram: MemoryBudget | None = None
+
+
+class ClockInput(_Table):
+    """The oscillator and the PLL behind it.
+
+    Attributes
+    ----------
+    resource
+        Name of the pin in the platform.
+    hz
+        Frequency of the oscillator.
+    pll
+        Cell type.
+    target_hz
+        Clock that place-and-route strives for; the PLL is then set to what it reached.
+    """
+
+    resource: str
+    hz: int = Field(gt=0)
+    pll: Literal["EHXPLLL", "SB_PLL40_2_PAD"]
+    target_hz: int = Field(gt=0)
+
+
+class Link(_Table):
+    """The UART to the host: name of its pins in the platform, bits per second."""
+
+    resource: str
+    baud: int = Field(gt=0)
+
+
+class Flash(_Table):
+    """The configuration flash: its pins, and where the boot image lies in it, in bytes."""
+
+    resource: str
+    boot_offset: int = Field(ge=0)
+
+
+class Board(_Table):
+    """A board; see ``boards/*.toml``.
+
+    Attributes
+    ----------
+    name
+        What the user calls it: the file name without ``.toml``.
+    title
+        What to call it in reports.
+    platform
+        ``module:class`` of its Amaranth platform.
+    source
+        The public documents that pins and budget come from.
+    flash
+        Present where memories are loaded from the flash at power-up.
+    """
+
+    name: str
+    title: str
+    platform: str = Field(pattern=r"^[\w.]+:\w+$")
+    source: str
+    device: Device
+    budget: Budget
+    clock: ClockInput
+    link: Link
+    flash: Flash | None = None
+
+
+def list_boards() -> list[str]:
+    """Names of the boards that come with the package, sorted."""
+    return sorted(path.stem for path in resource_dir("boards").glob("*.toml"))
+
+
+def load_board(name_or_path: str | Path) -> Board:
+    """A board by name, or from a file of the user's own (anything that ends in ``.toml``).
+
+    Raises
+    ------
+    BoardError
+        If there is no such board or file, or a field of it is missing, unknown or out of range.
+    """
+    if str(name_or_path).endswith(".toml"):
+        path = Path(name_or_path)
+    elif (name := str(name_or_path)) in list_boards():
+        path = resource_dir("boards") / f"{name}.toml"
+    else:
+        raise BoardError(
+            f"board {name!r}", "unknown", f"use one of {', '.join(list_boards())}, or a .toml file"
+        )
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BoardError(str(path), f"cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BoardError(str(path), f"is not TOML ({error})") from error
+    try:
+        return Board.model_validate({**fields, "name": path.stem})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise BoardError(f"{path}: {field}", first["msg"]) from error

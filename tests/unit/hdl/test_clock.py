@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: BSD-2-Clause
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pysnn_hw.hdl.clock import best_pll
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(4_000_000, 350_000_000), st.sampled_from([25_000_000, 48_000_000]))
+def test_ecp5_clock_follows_from_its_dividers_within_the_loop_limits(limit_hz, input_hz):
+    pll = best_pll("EHXPLLL", input_hz, limit_hz)
+    p = pll.parameters
+    vco = Fraction(input_hz, p["CLKI_DIV"]) * p["CLKFB_DIV"] * 2  # CLKOP divides by 2
+    assert pll.output_hz == vco / p["CLKOS_DIV"]
+    assert pll.output_hz <= limit_hz
+    assert 400_000_000 <= vco <= 800_000_000
+    assert input_hz / p["CLKI_DIV"] >= 10_000_000
+    assert pll.output_hz > 0.93 * limit_hz
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(16_200_000, 200_000_000), st.sampled_from([12_000_000, 16_000_000]))
+def test_ice40_clock_follows_from_its_dividers_within_the_loop_limits(limit_hz, input_hz):
+    pll = best_pll("SB_PLL40_2_PAD", input_hz, limit_hz)
+    p = pll.parameters
+    vco = Fraction(input_hz, p["DIVR"] + 1) * (p["DIVF"] + 1)
+    assert pll.output_hz == vco / 2 ** p["DIVQ"]
+    assert pll.output_hz <= limit_hz
+    assert 533_000_000 <= vco <= 1_066_000_000
+    assert pll.output_hz > 0.95 * limit_hz
+    assert p["FILTER_RANGE"] == 1
+
+
+def test_typical_clocks():
+    assert best_pll("EHXPLLL", 25_000_000, 100e6).output_mhz == 100
+    assert best_pll("SB_PLL40_2_PAD", 12_000_000, 36.7e6).output_mhz == 36
+    assert best_pll("SB_PLL40_2_PAD", 12_000_000, 36.75e6).output_mhz == 36.75
+
+
+def test_out_of_range():
+    with pytest.raises(ValueError, match="makes no clock of 10 MHz from 12000000 Hz"):
+        best_pll("SB_PLL40_2_PAD", 12_000_000, 10e6)
+    with pytest.raises(ValueError, match="kind must be one of EHXPLLL"):
+        best_pll("DCM", 12_000_000, 10e6)
