@@ -8,7 +8,7 @@ Flattening is in C, H, W order. Graphs are immutable; passes build new ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ Shape = tuple[int, int, int]
 """(channels, height, width)."""
 
 MAX_VALUES = 1 << 24
-"""Largest number of values in one tensor of one image; beyond it a model is a mistake or an attack."""
+"""Largest number of values in one tensor of one image; more is a mistake or an attack."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,8 @@ class Input(Node):
 class Conv2d(Node):
     """Grouped 2-D cross-correlation with zero padding.
 
-    ``weight`` is float64 (C_out, C_in / groups, kh, kw), ``bias`` (C_out,) or None, ``stride`` (rows,
-    columns), ``padding`` (top, left, bottom, right).
+    ``weight`` is float64 (C_out, C_in / groups, kh, kw), ``bias`` (C_out,) or None, ``stride``
+    (rows, columns), ``padding`` (top, left, bottom, right).
     """
 
     weight: Array
@@ -86,7 +86,7 @@ class BatchNorm(Node):
 
 @dataclass(frozen=True, eq=False)
 class Affine(Node):
-    """``y = x * scale + shift`` with constants of shape (C,) each: normalisation inside the graph."""
+    """``y = x * scale + shift`` with constants of shape (C,) each: a normalisation."""
 
     scale: Array
     shift: Array
@@ -156,7 +156,7 @@ NODE_KINDS: tuple[type[Node], ...] = (
 
 @dataclass(frozen=True, eq=False)
 class AnnGraph:
-    """Nodes in topological order, starting with the one `Input`; ``output`` names the class scores."""
+    """Nodes in topological order, the one `Input` first; ``output`` names the class scores."""
 
     nodes: tuple[Node, ...]
     output: str
@@ -190,16 +190,7 @@ def shapes(graph: AnnGraph) -> dict[str, Shape]:
     """Output shape of every node; raises ModelError where a layer does not fit its input."""
     found: dict[str, Shape] = {}
     for node in graph.nodes:
-        shape = _shape(node, [found[name] for name in node.inputs])
-        if min(shape) < 1:
-            raise ModelError(node.name, f"its output would be empty: {shape}")
-        if math.prod(shape) > MAX_VALUES:
-            raise ModelError(
-                node.name,
-                f"{shape} is more than {MAX_VALUES} values",
-                "use a smaller input or layer",
-            )
-        found[node.name] = shape
+        found[node.name] = node_shape(node, [found[name] for name in node.inputs])
     return found
 
 
@@ -213,7 +204,12 @@ def check_ann(graph: AnnGraph) -> None:
         raise ModelError("model", "the first node must be the input")
     seen: set[str] = set()
     for node in graph.nodes:
-        _check_node(node, seen)
+        check_node(node)
+        if node.name in seen:
+            raise ModelError(node.name, "two nodes have this name")
+        for name in node.inputs:
+            if name not in seen:
+                raise ModelError(node.name, f"reads {name!r}, which no earlier node computes")
         seen.add(node.name)
     for node in graph.nodes[:-1]:
         if isinstance(node, Input) and node is not graph.nodes[0]:
@@ -236,6 +232,8 @@ def evaluate(
 
     Parameters
     ----------
+    graph
+        A graph that passes `check_ann`.
     x
         (N, C, H, W) images as the source model takes them. float32 and float64 are computed in that
         precision, anything else in float32.
@@ -248,6 +246,7 @@ def evaluate(
         (N, classes), the output in C, H, W order.
     kept
         (N, C, H, W) by node name.
+
     """
     import torch
 
@@ -277,17 +276,27 @@ def parameters(node: Node) -> dict[str, Array]:
     return {k: v for k, v in vars(node).items() if isinstance(v, np.ndarray)}
 
 
-def _check_node(node: Node, seen: set[str]) -> None:
+def node_shape(node: Node, inputs: Sequence[Shape]) -> Shape:
+    """Output shape of ``node`` for inputs of these shapes; ModelError if it does not fit them."""
+    shape = _shape(node, inputs)
+    if min(shape) < 1:
+        raise ModelError(node.name, f"its output would be empty: {shape}")
+    if math.prod(shape) > MAX_VALUES:
+        raise ModelError(
+            node.name,
+            f"its output {shape} is larger than {MAX_VALUES} values",
+            "use a smaller input",
+        )
+    return shape
+
+
+def check_node(node: Node) -> None:
+    """Raise ModelError unless ``node`` has the right number of inputs and finite, valid fields."""
     arity = 0 if isinstance(node, Input) else 2 if isinstance(node, Add) else 1
     if type(node) not in NODE_KINDS:
         raise ModelError(node.name, f"{type(node).__name__} is not a kind of node")
-    if node.name in seen:
-        raise ModelError(node.name, "two nodes have this name")
     if len(node.inputs) != arity:
         raise ModelError(node.name, f"needs {arity} inputs, has {len(node.inputs)}")
-    for name in node.inputs:
-        if name not in seen:
-            raise ModelError(node.name, f"reads {name!r}, which no earlier node computes")
     for field, values in parameters(node).items():
         if not np.isfinite(values).all():
             raise ModelError(node.name, f"{field} holds NaN or infinity", "retrain or export again")
@@ -297,7 +306,7 @@ def _check_node(node: Node, seen: set[str]) -> None:
         raise ModelError(node.name, f"the upper clip must be positive, not {node.maximum}")
 
 
-def _shape(node: Node, inputs: list[Shape]) -> Shape:
+def _shape(node: Node, inputs: Sequence[Shape]) -> Shape:
     match node:
         case Input(shape=shape):
             return shape
