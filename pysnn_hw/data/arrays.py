@@ -73,7 +73,7 @@ def labels_to_integers(labels: Array, where: str) -> IntArray:
 
 
 def _check_images(x: Array, where: str) -> None:
-    if x.dtype.kind not in "iuf":
+    if x.dtype.kind not in "iuf" or x.dtype.itemsize > 8:
         raise DataError(where, f"images must be integers or floats, not {x.dtype}")
     if x.ndim not in (3, 4):
         raise DataError(where, f"images must be (N, H, W) or (N, H, W, C), not shape {x.shape}")
@@ -101,7 +101,7 @@ def _convert(x: Array, factor: float, where: str) -> IntArray:
     fitting = (t for t in _PIXEL_DTYPES if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
     dtype = next(fitting, None)
     if dtype is None:
-        raise DataError(where, f"pixels run from {low} to {high}, beyond 32 bits")
+        raise DataError(where, f"pixels run from {x.min():g} to {x.max():g}, beyond 32 bits")
     channels = x.shape[3] if x.ndim == 4 else 1
     out: IntArray = np.empty((len(x), channels, *x.shape[1:3]), dtype)
     for start, part in zip(range(0, len(x), _CHUNK_IMAGES), _chunks(x), strict=True):

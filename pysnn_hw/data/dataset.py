@@ -64,7 +64,13 @@ def load_dataset(spec: str | Path) -> Dataset:
     """
     if str(spec) in BUNDLED:
         return _from_npz(str(spec), resource("bundled", BUNDLED[str(spec)]))
-    path = Path(spec)
+    try:
+        return _from_path(Path(spec))
+    except OSError as e:
+        raise DataError(str(spec), f"cannot be read ({e.strerror or e})") from e
+
+
+def _from_path(path: Path) -> Dataset:
     if path.is_dir():
         return _checked(path.name or str(path), str(path), read_folder(path))
     if not path.exists():

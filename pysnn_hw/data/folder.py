@@ -61,7 +61,7 @@ def read_folder(root: Path) -> dict[str, IntArray]:
     channels = len(mode)
     total = len(files) * channels * height * width
     if total > MAX_BYTES:
-        problem = f"{len(files)} images take {total / 2**30:.1f} GiB, more than {MAX_BYTES >> 30}"
+        problem = f"{len(files)} images take {total / 2**30:.1f} GiB, over {MAX_BYTES >> 30} GiB"
         raise DataError(str(root), problem, "use fewer or smaller images")
     arrays: dict[str, IntArray] = {}
     for name, split in splits.items():
