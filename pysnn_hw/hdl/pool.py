@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Pooling of words on their way from the fire pipeline to the serializer.
+
+The words of one window and channel group follow each other: their flags ``first`` and ``last``
+delimit them, and coordinates are those of the window on the pooled map. They reduce to one word,
+dropped if it is all zeros or if its last word lacks the flag ``keep`` (a window that leaves the
+map). ``fresh`` marks the words of an image's first timestep. Markers pass through in order, their
+flags do not matter. One word is taken per cycle; only a stalled output stalls the input.
+"""
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from pysnn_hw.hdl.events import EventKind
+from pysnn_hw.hdl.serializer import word_layout
+from pysnn_hw.ir.snn import Pool
+from pysnn_hw.ir.snn import Shape as MapShape
+
+__all__ = ["POOL_FLAGS", "RunningMaxPool", "WindowPool", "make_pool"]
+
+POOL_FLAGS = ("first", "last", "keep", "fresh")
+_POSITION = ("kind", "y", "x", "group")
+
+
+class WindowPool(wiring.Component):
+    """Sum or maximum of each window of words.
+
+    With windows of one word it is the filter of all-zero words that a serializer wants.
+
+    Parameters
+    ----------
+    mode
+        ``sum`` or ``max`` (the latter is max pooling of networks with a single timestep).
+    shape
+        (channels, height, width) of the pooled map.
+    lanes
+        Values per word; divides the channels.
+    spike_max
+        Largest value of the incoming spikes; the smallest is 0.
+    window
+        Words per window, at most.
+
+    Members
+    -------
+    i : In(stream.Signature(word_layout(shape, lanes, (0, spike_max), POOL_FLAGS)))
+        Words before pooling.
+    o : Out(stream.Signature(word_layout(shape, lanes, value_range)))
+        Pooled words, ``latency`` cycles after the last of the window when not stalled.
+    """
+
+    latency = 2
+
+    def __init__(
+        self, mode: str, shape: MapShape, lanes: int, spike_max: int, *, window: int
+    ) -> None:
+        if mode not in ("sum", "max"):
+            raise ValueError(f"mode must be 'sum' or 'max', not {mode!r}")
+        _check("spike_max", spike_max)
+        _check("window", window)
+        self.mode, self.window = mode, window
+        self.shape, self.lanes, self.spike_max = shape, lanes, spike_max
+        self.i_layout = word_layout(shape, lanes, (0, spike_max), POOL_FLAGS)
+        self.o_layout = word_layout(shape, lanes, self.value_range)
+        super().__init__(
+            {
+                "i": In(stream.Signature(self.i_layout)),
+                "o": Out(stream.Signature(self.o_layout)),
+            }
+        )
+
+    @property
+    def value_range(self) -> tuple[int, int]:
+        """Smallest and largest pooled value."""
+        return 0, self.spike_max * (self.window if self.mode == "sum" else 1)
+
+    def elaborate(self, platform):
+        m = Module()
+        advance = Signal()  # the whole pipe moves or the whole pipe holds
+        m.d.comb += [advance.eq(self.o.ready | ~self.o.valid), self.i.ready.eq(advance)]
+
+        # Stage 1: reduce. Stage 2: drop zeros.
+        s1, s1_done = Signal(self.o_layout), Signal()
+        spike = self.i.p.kind == EventKind.SPIKE
+        # A marker starts anew as well: it brings zeros.
+        start = self.i.p.first | ~spike
+        with m.If(advance & self.i.valid):
+            m.d.sync += [s1[name].eq(self.i.p[name]) for name in _POSITION]
+            for kept, new in zip(s1["values"], self.i.p["values"], strict=True):
+                combined = kept + new if self.mode == "sum" else _larger(kept, new)
+                m.d.sync += kept.eq(Mux(start, new, combined))
+        with m.If(advance):
+            m.d.sync += s1_done.eq(self.i.valid & (~spike | (self.i.p.last & self.i.p.keep)))
+            _send(m, self.o, s1, s1_done)
+        return m
+
+
+class RunningMaxPool(wiring.Component):
+    """Max pooling over time: the growth of the largest emitted total in each window.
+
+    ``out(t) = max_i C_i(t) - max_i C_i(t - 1)`` with ``C_i`` the total that neuron i has emitted
+    so far. The totals live in a memory of one row per word of a timestep, read and written in
+    the order of the words; a marker goes back to the first row. In words with ``fresh`` the
+    stored totals count as zero, so the memory needs no clearing.
+
+    Parameters
+    ----------
+    shape, lanes, spike_max
+        As in `WindowPool`.
+    timesteps
+        Timesteps per image.
+    words
+        Words per timestep (all groups, and windows without ``keep`` too).
+
+    Members
+    -------
+    i, o
+        As in `WindowPool`.
+    """
+
+    latency = 4
+
+    def __init__(
+        self, shape: MapShape, lanes: int, spike_max: int, *, timesteps: int, words: int
+    ) -> None:
+        _check("spike_max", spike_max)
+        _check("timesteps", timesteps)
+        _check("words", words)
+        self.shape, self.lanes, self.spike_max = shape, lanes, spike_max
+        self.timesteps, self.words = timesteps, words
+        self.i_layout = word_layout(shape, lanes, (0, spike_max), POOL_FLAGS)
+        self.o_layout = word_layout(shape, lanes, self.value_range)
+        super().__init__(
+            {
+                "i": In(stream.Signature(self.i_layout)),
+                "o": Out(stream.Signature(self.o_layout)),
+            }
+        )
+
+    @property
+    def value_range(self) -> tuple[int, int]:
+        """Smallest and largest pooled value."""
+        return 0, self.spike_max
+
+    def elaborate(self, platform):
+        m = Module()
+        advance = Signal()  # the whole pipe moves or the whole pipe holds
+        m.d.comb += [advance.eq(self.o.ready | ~self.o.valid), self.i.ready.eq(advance)]
+
+        # A row is read again one timestep later at the earliest. The marker between timesteps
+        # makes that two cycles or more even for a single row, so no read meets its own write.
+        totals = data.ArrayLayout(
+            unsigned((self.timesteps * self.spike_max).bit_length()), self.lanes
+        )
+        m.submodules.totals = stored = memory.Memory(shape=totals, depth=self.words, init=[])
+        read, write = stored.read_port(), stored.write_port()
+
+        # Stage 1: fetch.
+        spike = self.i.p.kind == EventKind.SPIKE
+        row = Signal(range(self.words))
+        s1_valid, s1_row, s1 = Signal(), Signal.like(row), Signal(self.i_layout)
+        m.d.comb += [read.addr.eq(row), read.en.eq(advance)]
+        with m.If(advance):
+            m.d.sync += [s1_valid.eq(self.i.valid), s1_row.eq(row), s1.eq(self.i.p)]
+            with m.If(self.i.valid):
+                m.d.sync += row.eq(Mux(spike, row + 1, 0))
+
+        # Stage 2: add, write back, maximum over the window before and after this timestep.
+        s2_done, s2 = Signal(), Signal(self.o_layout)
+        s2_before, s2_after = Signal(totals), Signal(totals)
+        s1_spike = s1.kind == EventKind.SPIKE
+        # A marker brings zeros: nothing grows. A stalled word may be written more than once.
+        start = s1.first | ~s1_spike
+        m.d.comb += [write.addr.eq(s1_row), write.en.eq(s1_valid & s1_spike)]
+        for lane in range(self.lanes):
+            before = Mux(s1.fresh, 0, read.data[lane])
+            after = Signal.like(write.data[lane])
+            m.d.comb += [after.eq(before + s1["values"][lane]), write.data[lane].eq(after)]
+            with m.If(advance & s1_valid):
+                for kept, new in ((s2_before[lane], before), (s2_after[lane], after)):
+                    m.d.sync += kept.eq(Mux(start, new, _larger(kept, new)))
+        with m.If(advance & s1_valid):
+            m.d.sync += [s2[name].eq(s1[name]) for name in _POSITION]
+
+        # Stage 3: subtract. Stage 4: drop zeros.
+        s3_done, s3 = Signal(), Signal(self.o_layout)
+        with m.If(advance):
+            m.d.sync += [
+                s2_done.eq(s1_valid & (~s1_spike | (s1.last & s1.keep))),
+                s3_done.eq(s2_done),
+                *(s3[name].eq(s2[name]) for name in _POSITION),
+                *(
+                    s3["values"][lane].eq(s2_after[lane] - s2_before[lane])
+                    for lane in range(self.lanes)
+                ),
+            ]
+            _send(m, self.o, s3, s3_done)
+        return m
+
+
+def make_pool(
+    pool: Pool | None,
+    shape: MapShape,
+    lanes: int,
+    spike_max: int,
+    *,
+    timesteps: int,
+    words: int,
+) -> WindowPool | RunningMaxPool:
+    """The component for one pooling of a network; without pooling, the filter of zero words.
+
+    ``shape`` is the pooled map's, ``words`` the number of words of one timestep.
+    """
+    if pool is None:
+        return WindowPool("max", shape, lanes, spike_max, window=1)
+    if pool.mode == "max" and timesteps > 1:
+        return RunningMaxPool(shape, lanes, spike_max, timesteps=timesteps, words=words)
+    window = pool.kernel[0] * pool.kernel[1]
+    return WindowPool(pool.mode, shape, lanes, spike_max, window=window)
+
+
+def _check(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value!r}")
+
+
+def _larger(a, b):
+    return Mux(a > b, a, b)
+
+
+def _send(m: Module, output, word, done) -> None:
+    """Register ``word`` at the output; it is offered if ``done`` and a marker or not all zeros."""
+    some = word["values"].as_value().any() | (word.kind != EventKind.SPIKE)
+    m.d.sync += [output.valid.eq(done & some), output.p.eq(word)]
