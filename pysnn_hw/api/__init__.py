@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The verbs of the command line as Python functions, with the same names and results.
+
+Every function takes paths and plain values and returns a frozen dataclass whose fields are the
+keys that ``--json`` prints. They are imported on first use, so that listing boards does not load
+a compiler.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pysnn_hw.api.conversion import convert
+    from pysnn_hw.api.devices import boards
+    from pysnn_hw.api.inspection import inspect
+    from pysnn_hw.api.simulation import simulate
+
+_MODULES = {
+    "boards": "devices",
+    "convert": "conversion",
+    "inspect": "inspection",
+    "simulate": "simulation",
+}
+
+__all__ = [
+    "boards",
+    "convert",
+    "inspect",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

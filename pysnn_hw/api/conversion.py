@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""From a trained model to a network file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pysnn_hw import convert as passes
+from pysnn_hw.config import ConvertOptions, ModelOptions
+from pysnn_hw.convert import LossReport, PopulationLoss, Preprocessing
+from pysnn_hw.data import Dataset, load_dataset
+from pysnn_hw.errors import DataError
+from pysnn_hw.frontend import ImportedModel, import_model
+from pysnn_hw.ir.file import save
+from pysnn_hw.ir.snn import Array, FixedNetwork, SnnNetwork
+from pysnn_hw.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Answer of `convert`.
+
+    Attributes
+    ----------
+    ann_accuracy, snn_accuracy, fixed_accuracy
+        Fraction classified correctly by the original network, the spiking one in floating point
+        and in integers.
+    images
+        How many test images all three classified.
+    agreement
+        Fraction of them that the first and the last classify alike.
+    output
+        The network file.
+    max_abs_difference
+        Largest difference between any output of the model and of its import.
+    populations
+        Where accuracy goes.
+    warnings
+        What the conversion found doubtful.
+    """
+
+    ann_accuracy: float
+    snn_accuracy: float
+    fixed_accuracy: float
+    images: int
+    agreement: float
+    output: Path
+    max_abs_difference: float
+    populations: tuple[PopulationLoss, ...]
+    warnings: tuple[str, ...]
+
+
+def convert(
+    model: str | Path,
+    data: str | Path,
+    output: str | Path,
+    *,
+    source: ModelOptions | None = None,
+    options: ConvertOptions | None = None,
+    limit: int | None = None,
+    progress: Progress = silent,
+) -> Conversion:
+    """Import, convert and quantise ``model``, save it, and measure what was lost on the way.
+
+    Parameters
+    ----------
+    model
+        An ``.onnx`` or ``.pt2`` file, or ``file.py:factory``.
+    data
+        As `pysnn_hw.data.load_dataset` takes it; its training images set the thresholds.
+    output
+        The ``.snn`` file to write.
+    source, options
+        How the model sees its input, and the knobs of the conversion.
+    limit
+        Measure on the first so many test images only.
+    progress
+        Told how far the work is.
+
+    Raises
+    ------
+    PysnnError
+        If the model, the data set or the options are unusable.
+    """
+    source, options = source or ModelOptions(), options or ConvertOptions()
+    dataset = load_dataset(data)
+    progress("import", 0, 1)
+    imported = import_model(model, source.input_shape)
+    progress("import", 1, 1)
+    progress("convert and quantize", 0, 1)
+    spiking = spiking_network(imported, dataset, source, options)
+    fixed = passes.quantize(spiking, options.weight_bits)
+    progress("convert and quantize", 1, 1)
+    save(fixed, output)
+    loss = measure_loss(imported, spiking, fixed, dataset, source, limit, progress)
+    return Conversion(
+        ann_accuracy=loss.ann_accuracy,
+        snn_accuracy=loss.snn_accuracy,
+        fixed_accuracy=loss.fixed_accuracy,
+        images=loss.images,
+        agreement=loss.agreement,
+        output=Path(output),
+        max_abs_difference=imported.max_abs_difference,
+        populations=loss.populations,
+        warnings=tuple(map(str, fixed.provenance.get("warnings", ()))),
+    )
+
+
+def preprocessing(source: ModelOptions) -> Preprocessing:
+    """What `ModelOptions` says, in the form that the conversion takes."""
+    return Preprocessing(source.scale, source.mean, source.std)
+
+
+def spiking_network(
+    imported: ImportedModel, dataset: Dataset, source: ModelOptions, options: ConvertOptions
+) -> SnnNetwork:
+    """The float spiking network of an imported model."""
+    return passes.convert(
+        imported.graph,
+        calibration_images(dataset, options.calibration_images),
+        timesteps=options.timesteps,
+        levels=options.levels,
+        calibration=options.calibration,
+        preprocessing=preprocessing(source),
+    )
+
+
+def calibration_images(dataset: Dataset, count: int) -> Array:
+    """The first ``count`` training images; the test images must stay unseen.
+
+    Raises
+    ------
+    DataError
+        If the data set has none.
+    """
+    if dataset.x_train is None:
+        raise DataError(
+            dataset.name,
+            "has no training images, and thresholds must not be chosen on the test images",
+            "add x_train and y_train (about 1,000 images)",
+        )
+    return dataset.x_train[:count]
+
+
+def measure_loss(
+    imported: ImportedModel,
+    spiking: SnnNetwork,
+    fixed: FixedNetwork,
+    dataset: Dataset,
+    source: ModelOptions,
+    limit: int | None,
+    progress: Progress,
+) -> LossReport:
+    """The three networks side by side on the test images."""
+    return passes.loss_report(
+        imported.graph,
+        spiking,
+        fixed,
+        dataset.x_test[:limit],
+        dataset.y_test[:limit],
+        preprocessing(source),
+        progress=lambda done, total: progress("original beside spiking networks", done, total),
+    )

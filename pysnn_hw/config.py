@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The options of a run, as one frozen value that is written next to its output."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Calibration = Literal["max", "percentile", "mse"]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What the model file does not say about its input.
+
+    Attributes
+    ----------
+    scale, mean, std
+        The model sees ``(pixel / scale - mean) / std``; mean and std per channel, or one for all.
+    input_shape
+        (C, H, W), where the file leaves it open.
+    """
+
+    scale: float = 255.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    input_shape: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """How a trained network becomes a spiking one.
+
+    Attributes
+    ----------
+    timesteps, levels
+        T, and the bits n of one spike.
+    weight_bits
+        Bits of one weight, sign included.
+    calibration
+        How thresholds are chosen from the activations of the calibration images.
+    calibration_images
+        How many training images that takes (the first ones).
+    """
+
+    timesteps: int = 1
+    levels: int = 4
+    weight_bits: int = 8
+    calibration: Calibration = "mse"
+    calibration_images: int = 1000
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """Everything that decides the output of ``compile``.
+
+    Attributes
+    ----------
+    model, data
+        As the frontend and `pysnn_hw.data.load_dataset` take them.
+    boards
+        Names or ``.toml`` files.
+    simulated_images
+        Test images that go through the cycle-accurate simulation of each board.
+    """
+
+    model: str
+    data: str
+    boards: tuple[str, ...]
+    source: ModelOptions = field(default_factory=ModelOptions)
+    conversion: ConvertOptions = field(default_factory=ConvertOptions)
+    simulated_images: int = 1000
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document."""
+        return asdict(self)

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The command line as a user meets it: answers, errors, exit codes."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pysnn_hw.cli import main
+from pysnn_hw.errors import NetworkError
+from pysnn_hw.ir.file import save
+from tests.networks import random_images, random_network
+
+VERBS = ("boards", "convert", "inspect", "simulate")
+
+FACTORY = """
+import torch
+
+class Tiny(torch.nn.Sequential):
+    input_shape = (1, 6, 6)
+
+def make():
+    torch.manual_seed(1)
+    return Tiny(
+        torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(64, 3)
+    )
+"""
+
+
+@pytest.fixture
+def cli(capfd):
+    """Runs a command line; gives (exit status, stdout, stderr)."""
+
+    def run(*argv):
+        status = main([str(a) for a in argv])
+        out, err = capfd.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def network(tmp_path):
+    """A network file and a data set that suits it."""
+    rng = np.random.default_rng(3)
+    net = random_network(rng, timesteps=2, pools=(), max_side=6)
+    images = random_images(rng, net, 12)
+    pixels = np.clip(images, 0, 255).transpose(0, 2, 3, 1).astype(np.uint8)
+    save(net, tmp_path / "net.snn")
+    np.savez(tmp_path / "data.npz", x_test=pixels, y_test=np.zeros(len(pixels), np.int64))
+    return tmp_path / "net.snn", tmp_path / "data.npz"
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A torch factory and a data set of 6 x 6 images."""
+    (tmp_path / "tiny.py").write_text(FACTORY)
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (40, 6, 6), np.uint8)
+    y = rng.integers(0, 3, 40)
+    np.savez(tmp_path / "data.npz", x_test=x, y_test=y, x_train=x, y_train=y)
+    return f"{tmp_path / 'tiny.py'}:make", tmp_path / "data.npz"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_has_an_example_and_json(cli, verb):
+    status, out, _ = cli(verb, "--help")
+    assert status == 0
+    assert f"Example: pysnn-hw {verb}" in out
+    assert "--json" in out
+
+
+def test_help_names_every_verb(cli):
+    status, out, _ = cli("--help")
+    assert status == 0
+    assert all(f" {verb} " in out for verb in VERBS)
+
+
+def test_help_loads_nothing_heavy():
+    """What makes start-up slow is kept out of it: measured by name, because clocks vary."""
+    code = (
+        "import sys; from pysnn_hw.cli import main; main(['--help']); "
+        "print([m for m in ('numpy', 'torch', 'pydantic_core', 'amaranth', 'numba') "
+        "if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.splitlines()[-1] == "[]"
+
+
+def test_version(cli):
+    status, out, _ = cli("--version")
+    assert (status, out.split()[0]) == (0, "pysnn-hw")
+
+
+def test_boards(cli):
+    status, out, _ = cli("boards", "--json")
+    assert status == 0
+    boards = {b["name"]: b for b in json.loads(out)["boards"]}
+    assert boards["ulx3s-85f"]["lut"] == 83640
+    assert (boards["icebreaker"]["bram"], boards["icebreaker"]["spram_kbit"]) == (30, 1024)
+    assert all(name in cli("boards")[1] for name in boards)
+
+
+def test_inspect(cli, network):
+    status, out, _ = cli("inspect", network[0], "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["timesteps"] == 2
+    assert found["populations"][-1]["kind"] == "readout"
+    assert found["populations"][-1]["threshold"] is None
+    assert found["dense_macs"] == sum(p["dense_macs"] for p in found["projections"]) > 0
+    text = cli("inspect", network[0])[1]
+    assert all(p["name"] in text for p in found["populations"] + found["projections"])
+
+
+def test_simulate(cli, network):
+    status, out, _ = cli("simulate", *("--data", network[1]), network[0], "--limit", 8, "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["images"] == 8
+    assert 0 <= found["accuracy"] <= 1
+    assert found["images_per_s"] > 0
+    assert found["sops_per_image"] == pytest.approx(sum(found["sops"].values()))
+    assert found["spikes_per_image"] == pytest.approx(sum(found["spikes"].values()))
+    assert "images" in cli("simulate", network[0], "--data", network[1])[1]
+
+
+def test_convert_then_inspect(cli, model, tmp_path):
+    out_file = tmp_path / "out" / "net.snn"
+    status, out, _ = cli(
+        *("convert", model[0], "--data", model[1], "--timesteps", 2, "--levels", 3),
+        *("--weight-bits", 5, "--calibration", "max", "--mean", 0.5, "--std", 0.25),
+        *("-o", out_file, "--json"),
+    )
+    assert status == 0
+    found = json.loads(out)
+    assert found["images"] == 40
+    assert all(0 <= found[f"{k}_accuracy"] <= 1 for k in ("ann", "snn", "fixed"))
+    inside = json.loads(cli("inspect", out_file, "--json")[1])
+    assert inside["timesteps"] == 2
+    assert inside["populations"][0]["spike_max"] == 7
+    assert max(p["weight_bits"] for p in inside["projections"]) <= 5
+    # Every option says what it gave to the network, so the same accuracy comes from the file.
+    again = json.loads(cli("simulate", out_file, "--data", model[1], "--json")[1])
+    assert again["accuracy"] == found["fixed_accuracy"]
+    assert "correlation" in cli("convert", model[0], "--data", model[1], "-o", out_file)[1]
+
+
+def test_progress_and_chatter_stay_off_stdout(cli, model, tmp_path, monkeypatch):
+    from pysnn_hw.api import conversion
+
+    def chatty(*args, **kwargs):
+        sys.stdout.write("chatter of a library\n")
+        subprocess.run([sys.executable, "-c", "print('chatter of a child')"], check=True)
+        return real(*args, **kwargs)
+
+    real = conversion.import_model
+    monkeypatch.setattr(conversion, "import_model", chatty)
+    monkeypatch.setattr(sys, "stdout", sys.__stdout__)
+    monkeypatch.setattr(sys, "stderr", sys.__stderr__)
+    args = ("convert", model[0], "--data", model[1], "-o", tmp_path / "n.snn", "--json")
+    status, out, err = cli(*args)
+    assert status == 0
+    json.loads(out)
+    assert "chatter of a child" in err
+    assert "original beside spiking networks" in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "part"),
+    [
+        (("inspect", "missing.snn"), "missing.snn"),
+        (("simulate", "missing.snn", "--data", "mnist"), "missing.snn"),
+        (("convert", "missing.onnx", "--data", "mnist", "-o", "x.snn"), "missing.onnx"),
+        (("convert", "missing.onnx", "--data", "nowhere", "-o", "x.snn"), "nowhere"),
+        (("convert", "m.onnx", "--data", "mnist", "-o", "x", "--mean", "a,b"), "--mean"),
+        (("convert", "m.onnx", "--data", "mnist", "-o", "x", "--levels", "0"), "--levels"),
+        (("convert", "m.onnx", "--data", "mnist"), "--output"),
+        (("frobnicate",), "frobnicate"),
+    ],
+)
+def test_user_errors_say_what_and_exit_2(cli, argv, part):
+    status, out, err = cli(*argv)
+    assert status == 2
+    assert out == ""
+    assert part in err
+    assert "Traceback" not in err
+
+
+def test_error_is_one_line(cli):
+    _, _, err = cli("inspect", "missing.snn")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+
+
+def fail_with(monkeypatch, error):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr("pysnn_hw.api.inspection.load", fail)
+
+
+def test_internal_error_is_owned(cli, monkeypatch):
+    fail_with(monkeypatch, ZeroDivisionError("by\nzero"))
+    status, out, err = cli("inspect", "any.snn")
+    assert (status, out) == (1, "")
+    assert "ZeroDivisionError: by zero" in err
+    assert "report" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("x"), NetworkError("layer", "bad")])
+def test_debug_shows_the_traceback(cli, monkeypatch, error):
+    fail_with(monkeypatch, error)
+    with pytest.raises(type(error)):
+        cli("inspect", "any.snn", "--debug")
+
+
+def test_interrupt_is_quiet(cli, monkeypatch):
+    fail_with(monkeypatch, KeyboardInterrupt())
+    status, out, err = cli("inspect", "any.snn")
+    assert (status, out) == (130, "")
+    assert "Traceback" not in err
+
+
+def test_as_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "pysnn_hw.cli", "boards", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["boards"]
