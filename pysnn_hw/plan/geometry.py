@@ -180,7 +180,7 @@ class ProjectionGeometry:
     @property
     def groups_per_event(self) -> int:
         """Words of ``lanes`` channels that one event touches at one position."""
-        return self.conv.weight.shape[0] // self.conv.groups // self.lanes
+        return int(self.conv.weight.shape[0]) // self.conv.groups // self.lanes
 
     @property
     def channel_groups(self) -> int:
@@ -310,7 +310,7 @@ class ScanGeometry:
 
     def order(self) -> Array:
         """(y, x, group) of each word, int64 (words, 3)."""
-        c, h, w = self.shape
+        _, h, w = self.shape
         kh, kw = self.window
         out = [
             (y, x, g)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The whole network: encoder, one core per population chained by streams, readout."""
+
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from pysnn_hw.hdl.core import FireCore, probe_signature
+from pysnn_hw.hdl.encode import PixelEncoder
+from pysnn_hw.hdl.fork import Fork
+from pysnn_hw.hdl.readout import Readout
+from pysnn_hw.hdl.readout_core import ReadoutCore
+from pysnn_hw.hdl.spec import CoreSpec
+from pysnn_hw.ir.snn import INPUT, FixedNetwork
+from pysnn_hw.plan.schedule import Schedule
+
+__all__ = ["Accelerator"]
+
+
+class Accelerator(wiring.Component):
+    """Images in, scores out; pipelined over layers and over images.
+
+    Cores run side by side: image i + 1 enters while image i is still inside. Queues between them
+    absorb differences in pace, and back-pressure anywhere loses nothing.
+
+    Parameters
+    ----------
+    net
+        The network.
+    schedule
+        One dedicated core per population.
+    probes
+        Whether the verification outputs exist.
+
+    Members
+    -------
+    i : In(stream.Signature({value, last}))
+        Raw input integers, H, W, C order; ``last`` on the final one of an image.
+    o : Out(stream.Signature({score: signed(32), winner, error, last}))
+        One transfer per class; ``winner`` (ties to the lowest index) and ``error`` (misplaced
+        ``last``) are valid with ``last``.
+    probe_<k> : Out(probe_signature)
+        With probes, for each fire population k.
+    readout_issued, readout_holding : Out(1)
+        With probes.
+    """
+
+    def __init__(self, net: FixedNetwork, schedule: Schedule, *, probes: bool = False):
+        self.net, self.schedule, self.probes = net, schedule, probes
+        self.specs = [CoreSpec(net, schedule, schedule.core_of(p.name)) for p in net.populations]
+        self.encoder = PixelEncoder(net.input)
+        self.cores = {
+            s.population.name: (FireCore(s) if s.population.kind == "fire" else ReadoutCore(s))
+            for s in self.specs
+        }
+        last = self.specs[-1]
+        self.readout = Readout(
+            last.population.channels, lanes=last.plan.lanes, score_bits=last.bits
+        )
+        members = {
+            "i": In(self.encoder.i.signature),
+            "o": Out(self.readout.o.signature),
+        }
+        if probes:
+            for k, spec in enumerate(self.specs[:-1]):
+                members[f"probe_{k}"] = Out(probe_signature(spec))
+            members["readout_issued"] = Out(1)
+            members["readout_holding"] = Out(1)
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.encoder = self.encoder
+        wiring.connect(m, wiring.flipped(self.i), self.encoder.i)
+        for spec in self.specs:
+            m.submodules[f"core_{spec.population.name}"] = self.cores[spec.population.name]
+        m.submodules.readout = self.readout
+
+        self._distribute(m, INPUT, self.encoder.o)
+        for spec in self.specs[:-1]:
+            name = spec.population.name
+            self._distribute(m, name, self.cores[name].o)
+        last = self.cores[self.specs[-1].population.name]
+        wiring.connect(m, last.o, self.readout.i)
+        wiring.connect(m, self.encoder.status, self.readout.status)
+        wiring.connect(m, self.readout.o, wiring.flipped(self.o))
+
+        if self.probes:
+            for k, spec in enumerate(self.specs[:-1]):
+                core = self.cores[spec.population.name]
+                wiring.connect(m, core.probe, wiring.flipped(getattr(self, f"probe_{k}")))
+            m.d.comb += [
+                self.readout_issued.eq(last.issued),
+                self.readout_holding.eq(last.holding),
+            ]
+        return m
+
+    def _distribute(self, m, source, events):
+        """Connects one population's events to every projection that starts there."""
+        consumers = []
+        for projection in self.net.out_of(source):
+            core = self.schedule.core_of(projection.target)
+            names = [port.projection for port in core.inputs]
+            target = self.cores[projection.target]
+            consumers.append(getattr(target, f"i_{names.index(projection.name)}"))
+        if len(consumers) == 1:
+            wiring.connect(m, events, consumers[0])
+            return
+        m.submodules[f"fork_{source}"] = fork = Fork(events.payload.shape(), count=len(consumers))
+        wiring.connect(m, events, fork.i)
+        for k, consumer in enumerate(consumers):
+            wiring.connect(m, getattr(fork, f"o_{k}"), consumer)

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Integrate-and-fire core: one population and the projections that end there."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import Out
+
+from pysnn_hw.hdl.accumulate import Accumulate
+from pysnn_hw.hdl.events import EventKind, event_layout
+from pysnn_hw.hdl.fire import FirePipeline, select
+from pysnn_hw.hdl.pool import make_pool
+from pysnn_hw.hdl.scan import Scan, scan_layout
+from pysnn_hw.hdl.serializer import Serializer
+from pysnn_hw.hdl.spec import CoreSpec
+
+__all__ = ["FireCore", "probe_signature"]
+
+
+def probe_signature(spec: CoreSpec) -> wiring.Signature:
+    """What a verification bench sees of a core: every word that fires, and two counters' inputs.
+
+    ``valid`` for one cycle per word: ``index`` in scan order, ``spikes`` before pooling,
+    ``membranes`` after reset and clamp, ``final`` in the last timestep. ``issued``: an accumulate
+    step starts in this cycle. ``holding``: the core accumulates and a queue holds an event.
+    """
+    lanes = spec.plan.lanes
+    return wiring.Signature(
+        {
+            "valid": Out(1),
+            "index": Out(scan_layout(spec.scan)["index"].shape),
+            "final": Out(1),
+            "spikes": Out(data.ArrayLayout(spec.spike_shape, lanes)),
+            "membranes": Out(data.ArrayLayout(signed(spec.bits), lanes)),
+            "issued": Out(1),
+            "holding": Out(1),
+        }
+    )
+
+
+class FireCore(wiring.Component):
+    """Accumulates the events of one timestep, then fires every neuron once, in scan order.
+
+    Phases: *init* (after reset: writes the initial membranes), *accumulate*, *fire*. Fired words go
+    through pooling (if this core does it) to the serializer; a marker of the same kind as the
+    incoming ones follows the last word. Back-pressure on ``o`` stalls the fire phase as a whole;
+    events on the inputs wait in their queues. The membrane memory holds each potential with the
+    coming step's bias already added, so a timestep needs no bias cycle.
+
+    A core whose input is the constant-encoded image computes the current once, keeps it, and fires
+    T times by itself; its membranes then live in a second memory in scan order.
+
+    Pipeline of a scanned word: `Scan` (2), membrane read (`Accumulate.scan_latency`), *hold* (only
+    for constant current), `FirePipeline`, *emit*.
+
+    Parameters
+    ----------
+    spec
+        The population, its projections and folding, as hardware.
+
+    Members
+    -------
+    i_<k> : In(stream.Signature(event_layout)), one per projection
+    o : Out(stream.Signature(event_layout))
+    probe : Out(probe_signature(spec))
+    boot_<k>
+        See `Accumulate`.
+    """
+
+    def __init__(self, spec: CoreSpec):
+        self.spec = spec
+        self.accumulate = Accumulate(spec.synapses, spec.scan, spec.plan, bits=spec.bits)
+        members = {
+            name: member
+            for name, member in self.accumulate.signature.members.items()
+            if name.startswith(("i_", "boot_"))
+        }
+        members["o"] = Out(stream.Signature(event_layout(spec.scan.out_shape, spec.out_range)))
+        members["probe"] = Out(probe_signature(spec))
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, acc = self.spec, self.accumulate
+        m.submodules.accumulate = acc
+        m.submodules.scan = scan = Scan(spec.scan)
+        for name in acc.signature.members:
+            if name.startswith(("i_", "boot_")):
+                wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(acc, name))
+
+        advance = Signal()  # the fire phase moves as a whole
+        initial = Signal()  # this scan writes the initial membranes and sends nothing
+        fresh = Signal(init=1)  # first timestep of an image
+        final = Signal()  # last timestep of an image
+        finished = Signal()  # the end of the scan leaves the pipeline
+        m.d.comb += [
+            scan.advance.eq(advance),
+            acc.advance.eq(advance),
+            acc.scan.eq(scan.entry),
+        ]
+        self._control(m, scan, finished, initial, fresh, final)
+
+        u, entry, valid = self._potential(m, scan, advance, fresh)
+        m.submodules.fire = fire = FirePipeline(
+            spec.thresholds, bits=spec.bits, spike_max=spec.spike_max, clamp=spec.clamp
+        )
+        m.d.comb += [fire.advance.eq(advance), fire.group.eq(entry.group), fire.u.eq(u)]
+        entry, valid = _hold(m, advance, entry, valid, fire.latency, "fired")
+
+        # Stage "emit": the new membranes go back, the spikes go out.
+        emit, emit_valid = Signal(entry.shape()), Signal()
+        spikes, residue = Signal.like(fire.spikes), Signal.like(fire.residue)
+        with m.If(advance):
+            m.d.sync += [
+                emit.eq(entry),
+                emit_valid.eq(valid),
+                spikes.eq(fire.spikes),
+                residue.eq(fire.residue),
+            ]
+        self._restore(m, emit, emit_valid, residue, initial, final)
+        sending, ready = self._send(m, emit, spikes, emit_valid & ~initial, fresh, final)
+        m.d.comb += [
+            advance.eq(~sending | ready),
+            finished.eq(emit_valid & emit.end & advance),
+            self.probe.valid.eq(emit_valid & ~emit.end & ~initial & advance),
+            self.probe.index.eq(emit.index),
+            self.probe.final.eq(final),
+            self.probe.spikes.eq(spikes),
+            self.probe.membranes.eq(residue),
+            self.probe.issued.eq(acc.issued),
+            self.probe.holding.eq(acc.holding),
+        ]
+        return m
+
+    def _control(self, m, scan, finished, initial, fresh, final):
+        """Phases and, for a constant current, the timesteps."""
+        acc, repeats = self.accumulate, self.spec.repeats
+        step = Signal(range(max(2, repeats)))
+        with m.FSM(name="phase"):
+            with m.State("reset"):
+                m.d.comb += scan.start.eq(1)
+                m.d.sync += initial.eq(1)
+                m.next = "init"
+            with m.State("init"):
+                m.d.comb += acc.scanning.eq(1)
+                with m.If(finished):
+                    m.d.sync += initial.eq(0)
+                    m.next = "accumulate"
+            with m.State("accumulate"):
+                m.d.comb += acc.enable.eq(1)
+                with m.If(acc.settled):
+                    m.d.comb += scan.start.eq(1)
+                    m.d.sync += step.eq(0)
+                    last = acc.marker == EventKind.INFERENCE
+                    m.d.sync += final.eq(last if repeats == 1 else 0)
+                    m.next = "fire"
+            with m.State("fire"):
+                m.d.comb += acc.scanning.eq(1)
+                with m.If(finished):
+                    m.d.sync += fresh.eq(final)
+                    with m.If(step == repeats - 1):
+                        m.d.comb += acc.resume.eq(1)
+                        m.next = "accumulate"
+                    with m.Else():
+                        m.d.comb += scan.start.eq(1)
+                        m.d.sync += [
+                            step.eq(step + 1),
+                            final.eq(step == repeats - 2),
+                        ]
+
+    def _potential(self, m, scan, advance, fresh):
+        """``u`` of each scanned word, with its entry."""
+        spec, acc = self.spec, self.accumulate
+        entry, valid = _hold(m, advance, scan.entry, scan.valid, acc.scan_latency, "read")
+        if spec.repeats == 1:
+            return acc.word, entry, valid
+
+        m.submodules.held = mem = memory.Memory(
+            shape=signed(spec.held_bits * spec.scan.lanes),
+            depth=spec.scan.words,
+            init=[],
+            attrs={"ram_style": "block"},
+        )
+        layout = data.ArrayLayout(signed(spec.held_bits), spec.scan.lanes)
+        read, self._held_write = mem.read_port(), mem.write_port()
+        fetched, held = Signal(layout), Signal(layout)
+        early, _ = _hold(m, advance, scan.entry, scan.valid, 1, "early")
+        m.d.comb += [
+            read.addr.eq(early.index),
+            read.en.eq(advance),
+            fetched.as_value().eq(read.data),
+        ]
+        group, _ = _hold(m, advance, scan.entry, scan.valid, 2, "group")
+        u = Signal.like(acc.word)
+        with m.If(advance):
+            for p in range(spec.scan.lanes):
+                start = select(spec.v_init[:, p], group.group, signed(spec.held_bits))
+                m.d.sync += [
+                    held[p].eq(Mux(fresh, start, fetched[p])),
+                    u[p].eq(acc.word[p] + held[p]),
+                ]
+        entry, valid = _hold(m, advance, entry, valid, 1, "hold")
+        return u, entry, valid
+
+    def _restore(self, m, emit, emit_valid, residue, initial, final):
+        """Writes membranes back: the start value after the last step, else residue + bias."""
+        spec, acc = self.spec, self.accumulate
+        m.d.comb += [
+            acc.restore_to.eq(emit),
+            acc.restore.eq(emit_valid & ~emit.end),
+        ]
+        for p in range(spec.scan.lanes):
+            start = select(spec.start[:, p], emit.group, signed(spec.bits))
+            value = start
+            if spec.repeats == 1 and spec.net.timesteps > 1:
+                bias = select(spec.bias[:, p], emit.group, signed(spec.bits))
+                value = Mux(initial | final, start, residue[p] + bias)
+            m.d.comb += acc.restore_word[p].eq(value)
+        if spec.repeats > 1:
+            # The current stays until the image is done; the membranes live in the second memory.
+            m.d.comb += [
+                acc.restore.eq(emit_valid & ~emit.end & (initial | final)),
+                self._held_write.en.eq(emit_valid & ~emit.end),
+                self._held_write.addr.eq(emit.index),
+                self._held_write.data.eq(
+                    Cat(residue[p][: spec.held_bits] for p in range(spec.scan.lanes))
+                ),
+            ]
+
+    def _send(self, m, emit, spikes, valid, fresh, final):
+        """Words (pooled if this core pools) through the serializer; markers in line.
+
+        Returns whether a word wants to leave, and whether it can.
+        """
+        spec = self.spec
+        m.submodules.serializer = serializer = Serializer(
+            spec.scan.out_shape, spec.plan.lanes, spec.out_range
+        )
+        wiring.connect(m, serializer.o, wiring.flipped(self.o))
+        kind = Mux(final, EventKind.INFERENCE, EventKind.STEP)
+        target = serializer.i
+        if spec.pool is not None:
+            m.submodules.pool = pool = make_pool(
+                spec.pool,
+                spec.scan.out_shape,
+                spec.plan.lanes,
+                spec.spike_max,
+                timesteps=spec.net.timesteps,
+                words=spec.scan.words,
+            )
+            wiring.connect(m, pool.o, serializer.i)
+            target = pool.i
+        word = target.payload
+        sending = Signal()
+        m.d.comb += [
+            target.valid.eq(sending),
+            word.kind.eq(Mux(emit.end, kind, EventKind.SPIKE)),
+        ]
+        with m.If(~emit.end):
+            m.d.comb += [word.y.eq(emit.y), word.x.eq(emit.x), word.group.eq(emit.group)]
+            m.d.comb += [word["values"][p].eq(spikes[p]) for p in range(spec.plan.lanes)]
+        if spec.pool is None:
+            m.d.comb += sending.eq(valid & (emit.end | spikes.as_value().any()))
+        else:
+            m.d.comb += sending.eq(valid)
+            with m.If(~emit.end):
+                m.d.comb += [
+                    word.first.eq(emit.first),
+                    word.last.eq(emit.last),
+                    word.keep.eq(emit.keep),
+                    word.fresh.eq(fresh),
+                ]
+        return sending, target.ready
+
+
+def _hold(m, advance, entry, valid, cycles, name):
+    """``entry`` and ``valid`` of so many advances ago."""
+    for number in range(cycles):
+        later, later_valid = (
+            Signal(entry.shape(), name=f"{name}_{number}"),
+            Signal(name=f"{name}_valid_{number}"),
+        )
+        with m.If(advance):
+            m.d.sync += [later.eq(entry), later_valid.eq(valid)]
+        entry, valid = later, later_valid
+    return entry, valid

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Event queue: the elastic joint between cores."""
+
+from amaranth.hdl import Module
+from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["EventQueue"]
+
+
+class EventQueue(wiring.Component):
+    """First-in first-out queue of stream transfers.
+
+    One transfer in and one out per cycle. A transfer leaves no earlier than `latency` cycles
+    after it entered; both handshakes are registered, so the queue also cuts the combinational
+    path between two cores.
+
+    Parameters
+    ----------
+    shape
+        Payload.
+    depth
+        Transfers it holds, at least 4.
+
+    Members
+    -------
+    i : In(stream.Signature(shape))
+    o : Out(stream.Signature(shape))
+    """
+
+    latency = 2
+
+    def __init__(self, shape, *, depth):
+        if depth < 4:
+            raise ValueError(f"depth must be at least 4, not {depth!r}")
+        self.shape, self.depth = shape, depth
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform):
+        m = Module()
+        width = len(self.i.payload.as_value())
+        m.submodules.fifo = queue = fifo.SyncFIFOBuffered(width=width, depth=self.depth)
+        m.d.comb += [
+            queue.w_data.eq(self.i.payload.as_value()),
+            queue.w_en.eq(self.i.valid),
+            self.i.ready.eq(queue.w_rdy),
+            self.o.payload.as_value().eq(queue.r_data),
+            self.o.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.o.ready),
+        ]
+        return m

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What one core needs to know, gathered from the network and the schedule."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from amaranth.hdl import Shape, unsigned
+
+from pysnn_hw.errors import PlanError
+from pysnn_hw.hdl.accumulate import Synapses
+from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork, Pool, Population
+from pysnn_hw.ir.widths import PopulationWidths, clamps, population_widths, signed_bits
+from pysnn_hw.plan.geometry import ScanGeometry
+from pysnn_hw.plan.schedule import CorePlan, Schedule, outgoing_pool, port_geometry, scan_geometry
+
+__all__ = ["CoreSpec"]
+
+
+@dataclass(frozen=True, eq=False)
+class CoreSpec:
+    """One population as hardware; parameter arrays are int64 (groups, lanes).
+
+    Raises
+    ------
+    PlanError
+        If the core would have to keep a constant current and receive spikes as well.
+    """
+
+    net: FixedNetwork
+    schedule: Schedule
+    plan: CorePlan
+
+    def __post_init__(self) -> None:
+        sources = {p.source for p in self.net.into(self.plan.population)}
+        if self.net.timesteps > 1 and INPUT in sources and len(sources) > 1:
+            raise PlanError(
+                f"population {self.plan.population}",
+                "it sees the constant input and spikes at more than one timestep",
+                "put a population between",
+            )
+
+    @property
+    def population(self) -> Population:
+        """The population this core runs."""
+        return self.net.population(self.plan.population)
+
+    @cached_property
+    def widths(self) -> PopulationWidths:
+        """Proven intervals of its membranes."""
+        return population_widths(self.net, self.plan.population)
+
+    @property
+    def bits(self) -> int:
+        """Width of a membrane while events accumulate."""
+        return self.widths.bits
+
+    @property
+    def held_bits(self) -> int:
+        """Width of a membrane between timesteps."""
+        return self.widths.after_bits
+
+    @property
+    def spike_max(self) -> int:
+        """Largest spike value."""
+        return self.population.spike_max
+
+    @property
+    def spike_shape(self) -> Shape:
+        """Shape of one spike before pooling."""
+        return unsigned(max(1, self.spike_max.bit_length()))
+
+    @cached_property
+    def synapses(self) -> tuple[Synapses, ...]:
+        """The projections that end here, in schedule order."""
+        result = []
+        for port in self.plan.inputs:
+            projection = next(p for p in self.net.projections if p.name == port.projection)
+            geometry = port_geometry(self.net, self.schedule, port.projection)
+            lo, hi = self.net.value_range(projection)
+            if geometry.readdressed and projection.pool is not None:
+                window = projection.pool.kernel[0] * projection.pool.kernel[1]
+                lo, hi = lo // window, hi // window
+            result.append(
+                Synapses(port.projection, geometry, (lo, hi), port.queue_depth, port.weight_memory)
+            )
+        return tuple(result)
+
+    @cached_property
+    def scan(self) -> ScanGeometry:
+        """Firing order and membrane layout."""
+        return scan_geometry(self.net, self.plan)
+
+    @cached_property
+    def pool(self) -> Pool | None:
+        """Pooling of the outgoing spikes done by this core."""
+        return outgoing_pool(self.net, self.plan)
+
+    @property
+    def out_range(self) -> tuple[int, int]:
+        """Range of the values it sends."""
+        if self.pool is not None and self.pool.mode == "sum":
+            return 0, self.spike_max * self.pool.kernel[0] * self.pool.kernel[1]
+        return 0, self.spike_max
+
+    @property
+    def repeats(self) -> int:
+        """Timesteps that the core runs by itself: T if it keeps a constant current."""
+        constant = any(p.source == INPUT for p in self.net.into(self.plan.population))
+        return self.net.timesteps if constant else 1
+
+    @property
+    def clamp(self) -> tuple[int, int] | None:
+        """Clamp after firing, where it can act at all."""
+        if not clamps(self.net, self.plan.population):
+            return None
+        lo, hi = int(self.widths.after_min.min()), int(self.widths.after_max.max())
+        low, high = self.population.v_min, self.population.v_max
+        return (lo if low is None else low), (hi if high is None else high)
+
+    def _words(self, values: Array) -> Array:
+        return np.asarray(values, np.int64).reshape(-1, self.plan.lanes)
+
+    @cached_property
+    def thresholds(self) -> Array:
+        """Thresholds."""
+        return self._words(self.population.per_channel("threshold"))
+
+    @cached_property
+    def bias(self) -> Array:
+        """Bias of one timestep."""
+        return self._words(self.population.per_channel("bias"))
+
+    @cached_property
+    def v_init(self) -> Array:
+        """Membrane at t = 0."""
+        return self._words(self.population.per_channel("v_init"))
+
+    @cached_property
+    def start(self) -> Array:
+        """What the membrane memory holds before an image's first event.
+
+        The first step's bias is in it already; a readout, which never fires, holds the biases of
+        all steps; a kept constant current starts as the bias alone.
+        """
+        if self.population.kind == "readout":
+            return self.v_init + self.net.timesteps * self.bias
+        return self.bias if self.repeats > 1 else self.v_init + self.bias
+
+    @property
+    def score_bits(self) -> int:
+        """Width of a readout's scores."""
+        return signed_bits(int(self.widths.total_min.min()), int(self.widths.total_max.max()))

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Tap walker: turns one event into the membrane words and weights it touches."""
+
+from amaranth.hdl import Array, C, Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from pysnn_hw.hdl.events import EventKind, event_layout
+from pysnn_hw.plan.geometry import ProjectionGeometry, ScanGeometry
+
+__all__ = ["TapWalker", "step_layout"]
+
+
+def _bits(largest: int) -> int:
+    return max(1, int(largest).bit_length())
+
+
+def step_layout(geometry: ProjectionGeometry, scan: ScanGeometry, value_shape) -> data.StructLayout:
+    """One accumulate cycle: per bank a membrane address and a mask, one weight address, one value."""
+    banks = geometry.y.banks * geometry.x.banks
+    return data.StructLayout(
+        {
+            "address": data.ArrayLayout(unsigned(_bits(scan.bank_words() - 1)), banks),
+            "mask": unsigned(banks),
+            "weight": unsigned(_bits(geometry.weight_depth - 1)),
+            "value": value_shape,
+        }
+    )
+
+
+class TapWalker(wiring.Component):
+    """Walks the outputs that each event touches: rows, columns, then channel groups.
+
+    An event at (y, x) takes ``geometry.steps()[y, x]`` cycles, one transfer on ``o`` each, without
+    a bubble between events as long as the queue holds one; taps outside the map cost nothing. An
+    event that touches nothing takes one cycle. A marker waits, after the last transfer of the
+    events before it, with ``marker`` showing its kind until ``resume`` is high for a cycle.
+
+    All tables are small ROMs indexed by coordinate; there is no multiplication. Stages: *lookup*
+    (tables), *sum* (base addresses), *walk* (counters).
+
+    Parameters
+    ----------
+    geometry, scan
+        Tables of the projection and of the target's membrane memory.
+    value_range
+        Range of the values in the events.
+
+    Members
+    -------
+    i : In(stream.Signature(event_layout))
+    o : Out(stream.Signature(step_layout))
+    marker : Out(EventKind)
+        ``SPIKE`` while events are being walked; else the marker reached.
+    resume : In(1)
+    """
+
+    latency = 3
+    """Cycles from the transfer on ``i`` until its first step is offered on ``o``."""
+
+    def __init__(
+        self,
+        geometry: ProjectionGeometry,
+        scan: ScanGeometry,
+        *,
+        value_range: tuple[int, int],
+    ):
+        if scan.banks != (geometry.y.banks, geometry.x.banks) or scan.lanes != geometry.lanes:
+            raise ValueError(
+                f"geometry has {geometry.lanes} lanes and {geometry.y.banks}x{geometry.x.banks} "
+                f"banks, the membranes {scan.lanes} and {scan.banks}"
+            )
+        self.geometry, self.scan, self.value_range = geometry, scan, value_range
+        self.event = event_layout(geometry.source_shape, value_range)
+        self.step = step_layout(geometry, scan, self.event["value"].shape)
+        super().__init__(
+            {
+                "i": In(stream.Signature(self.event)),
+                "o": Out(stream.Signature(self.step)),
+                "marker": Out(EventKind),
+                "resume": In(1),
+            }
+        )
+
+    def _y_table(self):
+        """Rows along y: row address per bank, mask per bank, weight offset, steps left."""
+        g, scan = self.geometry, self.scan
+        row_words = g.x.tiles * scan.groups
+        plane = len(g.x.phases) * g.conv.in_shape[0] * g.groups_per_event
+        return [
+            ([t * row_words for t in row.tiles], row.valid, row.weight * plane, row.steps)
+            for row in g.y.rows
+        ], (row_words, -g.y.stride * plane)
+
+    def _x_table(self):
+        g, scan = self.geometry, self.scan
+        plane = g.conv.in_shape[0] * g.groups_per_event
+        return [
+            ([t * scan.groups for t in row.tiles], row.valid, row.weight * plane, row.steps)
+            for row in g.x.rows
+        ], (scan.groups, -g.x.stride * plane)
+
+    def elaborate(self, platform):
+        m = Module()
+        g, scan = self.geometry, self.scan
+        by, bx = scan.banks
+        y_rows, (y_jump, y_weight_jump) = self._y_table()
+        x_rows, (x_jump, x_weight_jump) = self._x_table()
+        address_shape = unsigned(_bits(scan.bank_words() - 1))
+        weight_shape = unsigned(_bits(g.weight_depth - 1))
+        y_steps, x_steps = _bits(max(r[3] for r in y_rows)), _bits(max(r[3] for r in x_rows))
+        groups = g.groups_per_event
+        channel_weights = [c * groups for c in range(g.conv.in_shape[0])]
+        channel_words = [g.first_group(c) for c in range(g.conv.in_shape[0])]
+
+        def axis_layout(banks, steps):
+            return data.StructLayout(
+                {
+                    "address": data.ArrayLayout(address_shape, banks),
+                    "mask": unsigned(banks),
+                    "weight": weight_shape,
+                    "steps": unsigned(steps),
+                }
+            )
+
+        def rom(rows, layout, index):
+            words = [
+                layout.const(
+                    {
+                        "address": addresses,
+                        "mask": sum(int(v) << b for b, v in enumerate(valid)),
+                        "weight": weight,
+                        "steps": steps,
+                    }
+                ).as_bits()
+                for addresses, valid, weight, steps in rows
+            ]
+            return _lookup(m, words, layout.size, index)
+
+        y_layout, x_layout = axis_layout(by, y_steps), axis_layout(bx, x_steps)
+
+        # Stage "lookup": one table row per axis, and the channel's offsets.
+        lookup_valid, sum_valid = Signal(), Signal()
+        lookup_ready, sum_ready, walk_load = Signal(), Signal(), Signal()
+        kind1, value1 = Signal(EventKind), Signal(self.event["value"].shape)
+        y1, x1 = Signal(y_layout), Signal(x_layout)
+        channel1 = Signal(weight_shape)
+        group1 = Signal(address_shape)
+        event = self.i.payload
+        m.d.comb += self.i.ready.eq(~lookup_valid | lookup_ready)
+        with m.If(self.i.ready):
+            m.d.sync += [
+                lookup_valid.eq(self.i.valid),
+                kind1.eq(event.kind),
+                value1.eq(event.value),
+                y1.as_value().eq(rom(y_rows, y_layout, event.y)),
+                x1.as_value().eq(rom(x_rows, x_layout, event.x)),
+                channel1.eq(_lookup(m, channel_weights, weight_shape.width, event.c)),
+                group1.eq(_lookup(m, channel_words, address_shape.width, event.c)),
+            ]
+
+        # Stage "sum": base addresses; events that touch nothing end here.
+        nothing = Signal()
+        kind2, value2 = Signal(EventKind), Signal.like(value1)
+        address2 = Signal(data.ArrayLayout(address_shape, by * bx))
+        mask2, weight2 = Signal(by * bx), Signal(weight_shape)
+        y_left2, x_left2 = Signal(y_steps), Signal(x_steps)
+        m.d.comb += [
+            nothing.eq((kind1 == EventKind.SPIKE) & ((y1.steps == 0) | (x1.steps == 0))),
+            sum_ready.eq(~sum_valid | walk_load),
+            lookup_ready.eq(sum_ready | nothing),
+        ]
+        with m.If(sum_ready):
+            m.d.sync += [
+                sum_valid.eq(lookup_valid & ~nothing),
+                kind2.eq(kind1),
+                value2.eq(value1),
+                weight2.eq(y1.weight + x1.weight + channel1),
+                y_left2.eq(y1.steps - 1),
+                x_left2.eq(x1.steps - 1),
+            ]
+            for j in range(by):
+                for i in range(bx):
+                    m.d.sync += [
+                        address2[j * bx + i].eq(y1.address[j] + x1.address[i] + group1),
+                        mask2[j * bx + i].eq(y1.mask[j] & x1.mask[i]),
+                    ]
+
+        # Stage "walk": the step on offer, and what is left of the event.
+        busy, mark = Signal(), Signal()
+        step = self.o.payload
+        y_left, x_left, x_reload = Signal(y_steps), Signal(x_steps), Signal(x_steps)
+        group_left = Signal(range(max(groups, 2)))
+        row_address = Signal.like(step.address)
+        row_weight = Signal(weight_shape)
+        last_group, last_column, last_row = Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.o.valid.eq(busy),
+            last_group.eq(group_left == 0),
+            last_column.eq(x_left == 0),
+            last_row.eq(y_left == 0),
+            walk_load.eq(
+                sum_valid
+                & Mux(
+                    mark, self.resume, ~busy | (self.o.ready & last_group & last_column & last_row)
+                )
+            ),
+        ]
+        kind = Signal(EventKind)
+        m.d.comb += self.marker.eq(Mux(mark, kind, EventKind.SPIKE))
+        with m.If(self.o.ready & busy):
+            with m.If(~last_group):
+                m.d.sync += [group_left.eq(group_left - 1), step.weight.eq(step.weight + 1)]
+                m.d.sync += [step.address[b].eq(step.address[b] + 1) for b in range(by * bx)]
+            with m.Elif(~last_column):
+                jump = x_jump - (groups - 1)
+                weight_jump = x_weight_jump - (groups - 1)
+                m.d.sync += [
+                    group_left.eq(groups - 1),
+                    x_left.eq(x_left - 1),
+                    step.weight.eq(step.weight + _constant(weight_jump, weight_shape)),
+                ]
+                m.d.sync += [
+                    step.address[b].eq(step.address[b] + _constant(jump, address_shape))
+                    for b in range(by * bx)
+                ]
+            with m.Elif(~last_row):
+                m.d.sync += [
+                    group_left.eq(groups - 1),
+                    x_left.eq(x_reload),
+                    y_left.eq(y_left - 1),
+                    step.weight.eq(row_weight + _constant(y_weight_jump, weight_shape)),
+                    row_weight.eq(row_weight + _constant(y_weight_jump, weight_shape)),
+                ]
+                for b in range(by * bx):
+                    next_row = row_address[b] + _constant(y_jump, address_shape)
+                    m.d.sync += [step.address[b].eq(next_row), row_address[b].eq(next_row)]
+            with m.Else():
+                m.d.sync += busy.eq(0)
+        with m.If(self.resume):
+            m.d.sync += mark.eq(0)
+        with m.If(walk_load):
+            m.d.sync += [
+                busy.eq(kind2 == EventKind.SPIKE),
+                mark.eq(kind2 != EventKind.SPIKE),
+                kind.eq(kind2),
+                step.mask.eq(mask2),
+                step.weight.eq(weight2),
+                step.value.eq(value2),
+                y_left.eq(y_left2),
+                x_left.eq(x_left2),
+                x_reload.eq(x_left2),
+                group_left.eq(groups - 1),
+                row_weight.eq(weight2),
+            ]
+            for b in range(by * bx):
+                m.d.sync += [step.address[b].eq(address2[b]), row_address[b].eq(address2[b])]
+        return m
+
+
+def _constant(value, shape):
+    """``value`` modulo the register's width: adding it steps backwards when it is negative."""
+    return C(value % (1 << shape.width), shape)
+
+
+def _lookup(m, words, width, index):
+    """A ROM in logic: ``words[index]``; a table of one word needs no index."""
+    if len(set(words)) == 1:
+        return C(words[0], width)
+    return Array(C(word, width) for word in words)[index]

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Weight memories: one wide word per accumulate cycle."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from pysnn_hw.ir.snn import Array as IntArray
+
+__all__ = ["BOOT_BITS", "WeightMemory", "boot_words"]
+
+BOOT_BITS = 16
+"""Width of a word in the boot stream; wider memory words are written in several parts."""
+
+_STYLE = {"lut": "logic", "block": "block", "spram": "huge"}
+
+
+def boot_words(words: IntArray, weight_bits: int) -> list[int]:
+    """The 16-bit words, low part first, that fill a memory of ``words`` (depth, n) at boot."""
+    parts = -(-words.shape[1] * weight_bits // BOOT_BITS)
+    return [
+        (_pack(row, weight_bits) >> (BOOT_BITS * part)) & ((1 << BOOT_BITS) - 1)
+        for row in words.tolist()
+        for part in range(parts)
+    ]
+
+
+def _pack(row: list[int], bits: int) -> int:
+    mask = (1 << bits) - 1
+    return sum((value & mask) << (bits * i) for i, value in enumerate(row))
+
+
+class WeightMemory(wiring.Component):
+    """Read-only memory of weight words, read every cycle.
+
+    ``weights`` belongs to the ``address`` of `latency` cycles before (memory, then output
+    register, which keeps the slow clock-to-output of a block RAM off the multipliers).
+
+    Parameters
+    ----------
+    words
+        Integers (depth, n): n weights side by side.
+    weight_bits
+        Two's complement width of each weight.
+    kind
+        ``lut`` (ROM in logic), ``block`` (initialised block RAM) or ``spram`` (no initial contents:
+        written at boot through ``boot``; reading and writing exclude each other).
+
+    Members
+    -------
+    address : In(unsigned)
+    weights : Out(ArrayLayout(signed(weight_bits), n))
+    boot : In({en, address, part, data})
+        Only for ``spram``: writes 16 bits of one word.
+    """
+
+    latency = 2
+
+    def __init__(self, words: IntArray, *, weight_bits: int, kind: str):
+        if kind not in _STYLE:
+            raise ValueError(f"kind must be one of {', '.join(_STYLE)}, not {kind!r}")
+        limit = 1 << (weight_bits - 1)
+        if words.min() < -limit or words.max() >= limit:
+            raise ValueError(f"weights {words.min()}..{words.max()} do not fit {weight_bits} bits")
+        self.words, self.weight_bits, self.kind = words, weight_bits, kind
+        self.depth, self.count = words.shape
+        self.parts = -(-self.count * weight_bits // BOOT_BITS)
+        members = {
+            "address": In(unsigned(max(1, (self.depth - 1).bit_length()))),
+            "weights": Out(data.ArrayLayout(signed(weight_bits), self.count)),
+        }
+        if kind == "spram":
+            members["boot"] = In(
+                wiring.Signature(
+                    {
+                        "en": Out(1),
+                        "address": Out(members["address"].shape),
+                        "part": Out(range(max(2, self.parts))),
+                        "data": Out(BOOT_BITS),
+                    }
+                )
+            )
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        if self.kind == "spram":
+            read = self._booted(m)
+        else:
+            m.submodules.memory = mem = memory.Memory(
+                shape=unsigned(self.count * self.weight_bits),
+                depth=self.depth,
+                init=[_pack(row, self.weight_bits) for row in self.words.tolist()],
+                attrs={"rom_style": _STYLE[self.kind]},
+            )
+            port = mem.read_port()
+            m.d.comb += port.addr.eq(self.address)
+            read = port.data
+        m.d.sync += self.weights.as_value().eq(read)
+        return m
+
+    def _booted(self, m):
+        address = Signal.like(self.address)
+        m.d.comb += address.eq(Mux(self.boot.en, self.boot.address, self.address))
+        columns = []
+        for part in range(self.parts):
+            # One 16-bit column per part: the single port of an SPRAM serves reads or writes.
+            column = memory.Memory(
+                shape=unsigned(BOOT_BITS),
+                depth=self.depth,
+                init=[],
+                attrs={"ram_style": _STYLE[self.kind]},
+            )
+            m.submodules[f"column_{part}"] = column
+            write, read = column.write_port(), column.read_port()
+            hit = Signal(name=f"hit_{part}")
+            m.d.comb += [
+                hit.eq(self.boot.en & (self.boot.part == part)),
+                write.addr.eq(address),
+                write.data.eq(self.boot.data),
+                write.en.eq(hit),
+                read.addr.eq(address),
+                read.en.eq(~hit),
+            ]
+            columns.append(read.data)
+        return Cat(*columns)[: self.count * self.weight_bits]
