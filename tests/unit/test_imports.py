@@ -9,11 +9,12 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "pysnn_hw"
 
-BASE = {"errors", "resources"}
-# room -> the rooms it may import, besides itself, `errors` and `resources`.
+BASE = {"errors", "resources", "progress"}
+# room -> the rooms it may import, besides itself and `BASE`.
 ALLOWED = {
     "errors": set(),
     "resources": set(),
+    "progress": set(),
     "config": set(),
     "data": set(),
     "ir": set(),
