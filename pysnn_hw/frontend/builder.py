@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,16 +19,33 @@ import numpy as np
 import numpy.typing as npt
 
 from pysnn_hw.errors import ModelError
-from pysnn_hw.ir.ann import AnnGraph, Conv2d, Input, Node, Shape, check_ann, check_node, node_shape
+from pysnn_hw.ir.ann import (
+    AnnGraph,
+    Conv2d,
+    Input,
+    Node,
+    Shape,
+    check_ann,
+    check_node,
+    node_shape,
+    parameters,
+)
 
 Array = npt.NDArray[Any]
 
-MAX_TOTAL_VALUES = 1 << 25
-"""Largest number of values in all tensors of one image together."""
+MAX_NODES = 10_000
+"""Largest number of layers."""
+MAX_TOTAL_VALUES = 1 << 26
+"""Largest number of values in all tensors of one batch together."""
+MAX_WEIGHTS = 1 << 25
+"""Largest number of parameters of all layers together (shared ones count for every layer)."""
 MAX_PATCH_VALUES = 1 << 25
 """Largest number of values of one convolution's input patches: what a plain evaluation unrolls."""
 MAX_MACS = 1 << 33
-"""Largest number of multiply-accumulates of one layer and image."""
+"""Largest number of multiply-accumulates of one batch."""
+
+
+SMALLER = "use a smaller input or a smaller network"
 
 
 @dataclass(frozen=True)
@@ -43,7 +61,7 @@ class Unsupported:
         return f"{self.node} ({self.op}): {self.problem}" + (self.remedy and f"; {self.remedy}")
 
 
-class Refusal(Exception):  # noqa: N818 - caught by GraphBuilder.attempt, never seen by a user
+class Refusal(Exception):
     """A layer cannot be imported; becomes an `Unsupported`."""
 
     def __init__(self, problem: str, remedy: str = "") -> None:
@@ -51,7 +69,7 @@ class Refusal(Exception):  # noqa: N818 - caught by GraphBuilder.attempt, never 
         super().__init__(problem)
 
 
-class Unresolved(Exception):  # noqa: N818 - as above
+class Unresolved(Exception):
     """The shape of an input is unknown, because an earlier layer was refused."""
 
 
@@ -126,7 +144,8 @@ class GraphBuilder:
         self.selections: set[str] = set()
         self._nodes: dict[str, Node] = {}
         self._tensors: dict[str, Tensor] = {}
-        self._values = 0
+        self._names: Counter[str] = Counter()
+        self._spent: Counter[str] = Counter()
         full = (shape[0], 1, 1) if len(shape) == 1 else (shape[0], shape[1], shape[2])
         self.input = self.emit(Input, "input", [], rank=len(shape) + 1, shape=full)
 
@@ -151,14 +170,7 @@ class GraphBuilder:
             shape = node_shape(node, shapes)
         except ModelError as error:
             raise Refusal(error.problem, error.hint) from error
-        if isinstance(node, Conv2d):
-            _check_cost(node, shape)
-        self._values += math.prod(shape)
-        if self._values > MAX_TOTAL_VALUES:
-            raise Refusal(
-                f"with it the network computes more than {MAX_TOTAL_VALUES} values per image",
-                "use a smaller input or a smaller network",
-            )
+        self._account(node, shape)
         self._nodes[node.name] = node
         self._tensors[node.name] = Tensor(node.name, shape, rank)
         return self._tensors[node.name]
@@ -186,7 +198,9 @@ class GraphBuilder:
                 check_ann(graph)
             except ModelError as error:
                 self.refuse(error.where, "graph", error.problem, error.hint)
-            if output.shape[1:] != (1, 1):
+            if len(nodes) < 2:
+                self.refuse(output.node, "output", "is the input itself: there are no layers")
+            elif output.shape[1:] != (1, 1):
                 problem = f"the result is a map {output.shape}, not a vector of class scores"
                 self.refuse(output.node, "output", problem, "end with pooling, Flatten or Linear")
             return None if self.problems else graph
@@ -204,10 +218,35 @@ class GraphBuilder:
 
     def _unique(self, hint: str) -> str:
         base = re.sub(r"[^A-Za-z0-9_.]+", "_", hint).strip("_.")[:60] or "layer"
-        name, n = base, 2
+        name = base
         while name in self._nodes:
-            name, n = f"{base}_{n}", n + 1
+            self._names[base] += 1
+            name = f"{base}_{self._names[base] + 1}"
         return name
+
+    def _account(self, node: Node, shape: Shape) -> None:
+        """Refuse what would take too long or too much memory to evaluate."""
+        spent = self._spent
+        spent["layers"] += 1
+        spent["values in tensors"] += self.batch * math.prod(shape)
+        spent["weights"] += sum(values.size for values in parameters(node).values())
+        patches = 0
+        if isinstance(node, Conv2d):
+            co, ci, kh, kw = node.weight.shape
+            pixels = self.batch * kh * kw * shape[1] * shape[2]
+            patches = ci * node.groups * pixels
+            spent["multiply-accumulates"] += co * ci * pixels
+        limits = {
+            "layers": MAX_NODES,
+            "values in tensors": MAX_TOTAL_VALUES,
+            "weights": MAX_WEIGHTS,
+            "multiply-accumulates": MAX_MACS,
+        }
+        for what, limit in limits.items():
+            if spent[what] > limit:
+                raise Refusal(f"with it the network has more than {limit} {what}", SMALLER)
+        if patches > MAX_PATCH_VALUES:
+            raise Refusal(f"unrolls to {patches} values, over {MAX_PATCH_VALUES}", SMALLER)
 
 
 def printable(text: str) -> str:
@@ -219,14 +258,3 @@ def printable(text: str) -> str:
 def float_array(values: Array) -> Array:
     """``values`` as float64, whatever their floating type was."""
     return np.ascontiguousarray(values, dtype=np.float64)
-
-
-def _check_cost(node: Conv2d, shape: Shape) -> None:
-    co, ci, kh, kw = node.weight.shape
-    patches = ci * node.groups * kh * kw * shape[1] * shape[2]
-    macs = co * ci * kh * kw * shape[1] * shape[2]
-    if patches > MAX_PATCH_VALUES or macs > MAX_MACS:
-        raise Refusal(
-            f"takes {macs} multiply-accumulates per image on {patches} patch values",
-            f"at most {MAX_MACS} and {MAX_PATCH_VALUES} are supported",
-        )

@@ -22,7 +22,6 @@ from pysnn_hw.ir.ann import (
     Flatten,
     GlobalAvgPool,
     Linear,
-    MaxPool,
     Node,
     Relu,
     Softmax,
@@ -48,7 +47,9 @@ def conv2d(
 ) -> Tensor:
     """Convolution; ``padding`` is (top, left, bottom, right)."""
     if weight.ndim != 4:
-        raise Refusal(f"is a {weight.ndim - 2}-D convolution", "only 2-D convolutions are supported")
+        raise Refusal(
+            f"is a {weight.ndim - 2}-D convolution", "only 2-D convolutions are supported"
+        )
     if any(d != 1 for d in dilation):
         raise Refusal(f"has dilation {tuple(dilation)}", "use dilation 1")
     expect_map(x)
@@ -153,7 +154,11 @@ def adaptive_pool(
 ) -> Tensor:
     """Pooling to a map of ``size``, where every window has the same size."""
     expect_map(x)
-    if len(size) != 2 or min(size) < 1 or any(n % s for n, s in zip(x.shape[1:], size, strict=True)):
+    if (
+        len(size) != 2
+        or min(size) < 1
+        or any(n % s for n, s in zip(x.shape[1:], size, strict=True))
+    ):
         raise Refusal(f"pools {x.shape[1:]} to {tuple(size)}", "the sizes must divide evenly")
     if kind is AvgPool and tuple(size) == (1, 1):
         return b.emit(GlobalAvgPool, name, [x], rank=4)
@@ -186,7 +191,9 @@ def reshape(b: GraphBuilder, name: str, x: Tensor, target: Sequence[int]) -> Ten
         if len(rest) == 1:
             return b.emit(Flatten, name, [x], rank=2)
     source = (b.batch, *x.source_shape)
-    raise Refusal(f"reshapes {source} to {tuple(target)}", "only flattening to vectors is supported")
+    raise Refusal(
+        f"reshapes {source} to {tuple(target)}", "only flattening to vectors is supported"
+    )
 
 
 def flatten(b: GraphBuilder, name: str, x: Tensor, start: int, end: int) -> Tensor:
@@ -241,7 +248,7 @@ def take(
         matrix = _selection(len(indices), x.shape[0])
         matrix[np.arange(len(indices)), list(indices)] = 1
         return _select(b, name, x, matrix, (1, 1))
-    if dim == 0 or list(indices) != list(range(0, size, step)):
+    if dim == 0 or indices != range(0, size, step):
         raise Refusal(f"slices {start}:{stop}:{step} of {size}", "use a strided slice [::step]")
     matrix = _selection(x.shape[0], x.shape[0])
     np.fill_diagonal(matrix, 1)

@@ -21,7 +21,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from pysnn_hw.errors import ModelError
-from pysnn_hw.frontend.builder import Array
+from pysnn_hw.frontend.builder import MAX_NODES, Array
 
 MAX_ARCHIVE_BYTES = 128 << 20
 MAX_JSON_BYTES = 16 << 20
@@ -35,6 +35,13 @@ class Ref:
     """An argument that names a tensor or a symbolic integer."""
 
     name: str
+
+
+@dataclass(frozen=True)
+class ScalarType:
+    """An argument that is an element type, by the archive's number."""
+
+    code: int
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,9 @@ def read_archive(source: Path | bytes, where: str) -> Program:
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         if size > MAX_ARCHIVE_BYTES:
             raise ModelError(where, f"is larger than {MAX_ARCHIVE_BYTES >> 20} MiB")
-        with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
+        with zipfile.ZipFile(
+            io.BytesIO(source) if isinstance(source, bytes) else source
+        ) as archive:
             return _Reader(archive, where).program()
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise ModelError(where, "is not a readable .pt2 archive", REEXPORT) from error
@@ -128,7 +137,9 @@ def read_archive(source: Path | bytes, where: str) -> Program:
         field = ".".join(str(part) for part in error.errors()[0]["loc"])[:80]
         raise ModelError(where, f"has a malformed graph (at {field!r})", REEXPORT) from error
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise ModelError(where, f"has a malformed graph ({type(error).__name__})", REEXPORT) from error
+        raise ModelError(
+            where, f"has a malformed graph ({type(error).__name__})", REEXPORT
+        ) from error
 
 
 class _Reader:
@@ -149,7 +160,9 @@ class _Reader:
     def program(self) -> Program:
         module = _Model.model_validate(self._json("models/model.json")).graph_module
         payloads = {
-            kind: _Payloads.model_validate(self._json(f"data/{kind}/model_{kind}_config.json")).config
+            kind: _Payloads.model_validate(
+                self._json(f"data/{kind}/model_{kind}_config.json")
+            ).config
             for kind in ("weights", "constants")
         }
         calls = tuple(self._calls(module.graph))
@@ -179,7 +192,7 @@ class _Reader:
             calls,
             constants,
             user_inputs[0],
-            tuple(s["as_int"] if "as_int" in s else None for s in meta.sizes),
+            tuple(s.get("as_int") for s in meta.sizes),
             DTYPES.get(meta.dtype, ""),
             str(outputs[0][1]["arg"]["as_tensor"]["name"]),
         )
@@ -198,7 +211,9 @@ class _Reader:
         if payload.use_pickle or meta is None:
             raise ModelError(key[:80], "is stored as a pickle, which could run code", REEXPORT)
         if meta.dtype not in DTYPES:
-            raise ModelError(key[:80], "is neither float32 nor float64", "convert with model.float()")
+            raise ModelError(
+                key[:80], "is neither float32 nor float64", "convert with model.float()"
+            )
         storage = np.frombuffer(
             self.archive.read(f"{self.root}data/{kind}/{payload.path_name}"), DTYPES[meta.dtype]
         )
@@ -208,12 +223,16 @@ class _Reader:
         last = offset + sum((n - 1) * s for n, s in zip(sizes, strides, strict=True))
         legal = min([offset, *strides, *(n - 1 for n in sizes)]) >= 0
         if not legal or last >= storage.size or math.prod(sizes) > storage.size:
-            raise ModelError(key[:80], f"shape {sizes} does not fit its {storage.size} stored values")
+            raise ModelError(
+                key[:80], f"shape {sizes} does not fit its {storage.size} stored values"
+            )
         steps = [s * storage.itemsize for s in strides]
         view = np.lib.stride_tricks.as_strided(storage[offset:], sizes, steps, writeable=False)
         return np.ascontiguousarray(view).astype(view.dtype.newbyteorder("="))
 
     def _calls(self, graph: _Graph) -> Iterator[Call]:
+        if len(graph.nodes) > MAX_NODES:
+            raise ModelError(self.where, f"has {len(graph.nodes)} calls, more than {MAX_NODES}")
         for node in graph.nodes:
             args = {a.name: _argument(a.arg) for a in node.inputs}
             output = _argument(node.outputs[0]) if node.outputs else None
@@ -234,9 +253,9 @@ def _argument(arg: dict[str, Any]) -> Any:
         case "as_sym_int" | "as_sym_float" | "as_sym_bool":
             return Ref(str(value["as_name"])) if "as_name" in value else _argument(value)
         case "as_sym_ints" | "as_tensors" | "as_optional_tensors":
-            return [
-                Ref(str(v["as_name"])) if "as_name" in v else _element(v) for v in value
-            ]
+            return [Ref(str(v["as_name"])) if "as_name" in v else _element(v) for v in value]
+        case "as_scalar_type":
+            return ScalarType(int(value))
         case "as_float" if isinstance(value, str):
             return float(value)
         case _:
@@ -255,7 +274,7 @@ def _refs(args: dict[str, Any]) -> Iterator[str]:
 
 
 def _hint(stack: str, target: str, name: str) -> str:
-    """A readable node name: the module's path, with the op where the module is not a torch layer."""
+    """A readable name: the module's path, with the op where it is not a torch layer's own."""
     path, _, kind = stack.split(";")[-1].partition(",")[2].partition(",")
     if path and kind.startswith("torch.nn.modules."):
         return path

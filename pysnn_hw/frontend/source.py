@@ -67,7 +67,9 @@ def import_model(
     if graph is None:
         first, *more = walked.builder.problems
         also = f" (and {len(more)} more unsupported)" if more else ""
-        raise ModelError(f"{walked.where}, {first.node} ({first.op})", first.problem + also, first.remedy)
+        raise ModelError(
+            f"{walked.where}, {first.node} ({first.op})", first.problem + also, first.remedy
+        )
     return compare(
         graph,
         walked.reference,
@@ -119,10 +121,14 @@ def _walk_module(module: Any, input_shape: Sequence[int] | None, where: str) -> 
     from pysnn_hw.frontend import torch_export
 
     if not isinstance(module, torch.nn.Module):
-        raise ModelError(where, f"is a {type(module).__name__}, not a torch module", f"give {KINDS}")
+        raise ModelError(
+            where, f"is a {type(module).__name__}, not a torch module", f"give {KINDS}"
+        )
     shape = input_shape if input_shape is not None else getattr(module, "input_shape", None)
     if shape is None:
-        raise ModelError(where, "the shape of its images is not known", "give the input shape C,H,W")
+        raise ModelError(
+            where, "the shape of its images is not known", "give the input shape C,H,W"
+        )
     if len(shape) not in (1, 3) or not all(isinstance(n, int) and 0 < n <= 1 << 20 for n in shape):
         raise ModelError(where, f"cannot take images of shape {tuple(shape)}", "give C,H,W")
     program = torch_export.export_module(module, shape, where)
@@ -142,12 +148,11 @@ def _make_module(path: Path, factory: str) -> Any:
     try:
         spec.loader.exec_module(code)
         make = getattr(code, factory, None)
-        if not callable(make):
-            raise ModelError(where, f"defines no function {factory!r}")
-        return make()
-    except ModelError:
-        raise
+        made = make() if callable(make) else None
     # It is the user's code, which may raise anything.
     except Exception as error:
         problem = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(where, f"raises {type(error).__name__}: {problem[:200]}") from error
+    if not callable(make):
+        raise ModelError(where, f"defines no function {factory!r}")
+    return made

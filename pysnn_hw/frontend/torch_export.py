@@ -10,6 +10,7 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ import numpy as np
 from pysnn_hw.errors import ModelError
 from pysnn_hw.frontend.builder import UNKNOWN, Array, GraphBuilder, Value
 from pysnn_hw.frontend.compare import Reference
-from pysnn_hw.frontend.pt2 import Program, Ref, read_archive
+from pysnn_hw.frontend.pt2 import Program, Ref, ScalarType, read_archive
+from pysnn_hw.frontend.remedies import remedy
 from pysnn_hw.frontend.torch_ops import HANDLERS, Args
 
 if TYPE_CHECKING:
@@ -26,23 +28,6 @@ if TYPE_CHECKING:
 
 EXPORT_BATCH = 3
 """Images in an exported batch; a size that hardly occurs as a layer's size by chance."""
-
-REMEDIES = {
-    "sigmoid": "replace it with ReLU and train again",
-    "tanh": "replace it with ReLU and train again",
-    "gelu": "replace it with ReLU and train again",
-    "silu": "replace it with ReLU and train again",
-    "leaky_relu": "replace it with ReLU and train again",
-    "elu": "replace it with ReLU and train again",
-    "prelu": "replace it with ReLU and train again",
-    "layer_norm": "replace it with BatchNorm and train again",
-    "group_norm": "replace it with BatchNorm and train again",
-    "instance_norm": "replace it with BatchNorm and train again",
-    "conv1d": "write it as a Conv2d with a kernel of height 1",
-    "cat": "replace the concatenation with an addition",
-    "permute": "keep tensors in N, C, H, W order",
-    "transpose": "keep tensors in N, C, H, W order",
-}
 
 
 def export_module(module: torch.nn.Module, shape: Sequence[int], where: str) -> Program:
@@ -88,11 +73,10 @@ def build(program: Program, where: str) -> tuple[GraphBuilder, Value]:
         op = call.target.split(".")[1] if call.target.count(".") == 2 else call.target
         result: Value = UNKNOWN
         if handler is None:
-            remedy = REMEDIES.get(op, "docs/import.md lists the supported layers")
-            b.refuse(call.hint, op, "is not supported", remedy)
+            b.refuse(call.hint, op, "is not supported", remedy(op))
         else:
             args = Args(b, call.hint, call.args, env)
-            result = b.attempt(call.hint, op, lambda args=args, run=handler: run(args))
+            result = b.attempt(call.hint, op, partial(handler, args))
         if op.endswith("_"):
             _overwrite(env, call.args.get("self"), result)
         env[call.output] = result
@@ -124,8 +108,8 @@ def program_reference(program: Program) -> Reference:
 
     def run(x: Array) -> Array:
         env: dict[str, Any] = {k: torch.from_numpy(v) for k, v in program.constants.items()}
-        sizes = [len(x), *program.sizes[1:]]
-        env[program.input] = torch.from_numpy(x.astype(program.dtype)).reshape(sizes)
+        sizes = [n for n in program.sizes[1:] if n is not None]
+        env[program.input] = torch.from_numpy(x.astype(program.dtype)).reshape(len(x), *sizes)
         with torch.inference_mode():
             for call in program.calls:
                 _, op, overload = call.target.split(".")
@@ -137,8 +121,12 @@ def program_reference(program: Program) -> Reference:
 
 
 def _resolve(value: Any, env: dict[str, Any]) -> Any:
+    import torch
+
     if isinstance(value, list):
         return [_resolve(v, env) for v in value]
+    if isinstance(value, ScalarType):
+        return {7: torch.float32, 8: torch.float64}[value.code]
     return env[value.name] if isinstance(value, Ref) else value
 
 

@@ -11,8 +11,16 @@ from typing import Any
 import numpy as np
 
 from pysnn_hw.frontend import layers
-from pysnn_hw.frontend.builder import Array, GraphBuilder, Refusal, Tensor, Value
-from pysnn_hw.frontend.pt2 import Ref
+from pysnn_hw.frontend.builder import (
+    UNKNOWN,
+    Array,
+    GraphBuilder,
+    Refusal,
+    Tensor,
+    Unresolved,
+    Value,
+)
+from pysnn_hw.frontend.pt2 import Ref, ScalarType
 from pysnn_hw.ir.ann import AvgPool, MaxPool
 
 
@@ -49,6 +57,8 @@ class Args:
     def optional_array(self, name: str) -> Array | None:
         """A constant array, or None where the argument is absent."""
         value = self.value(name)
+        if value is UNKNOWN:
+            raise Unresolved
         if value is not None and not isinstance(value, np.ndarray):
             raise Refusal(f"its {name} is computed from the image", "it must be a constant")
         return value
@@ -343,6 +353,12 @@ def _same(a: Args) -> Value:
     return value
 
 
+def _to_dtype(a: Args) -> Value:
+    if a.value("dtype") not in (ScalarType(7), ScalarType(8)):
+        raise Refusal("casts to something else than a float", "keep activations in float32")
+    return a.tensor("self")
+
+
 def _dropout(a: Args) -> Value:
     if a.flag("train"):
         raise Refusal("drops values at random", "export in eval mode")
@@ -391,6 +407,7 @@ HANDLERS: dict[str, Handler] = {
     "aten.pad.default": _pad,
     "aten.constant_pad_nd.default": _pad,
     "aten.sym_size.int": _size,
+    "aten.to.dtype": _to_dtype,
     "aten.dropout.default": _dropout,
     "aten.dropout_.default": _dropout,
     "aten.feature_dropout.default": _dropout,

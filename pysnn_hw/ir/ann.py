@@ -211,12 +211,13 @@ def check_ann(graph: AnnGraph) -> None:
             if name not in seen:
                 raise ModelError(node.name, f"reads {name!r}, which no earlier node computes")
         seen.add(node.name)
+    read = {name for node in graph.nodes for name in node.inputs}
     for node in graph.nodes[:-1]:
         if isinstance(node, Input) and node is not graph.nodes[0]:
             raise ModelError(node.name, "is a second input", "a network has exactly one")
         if isinstance(node, Softmax):
             raise ModelError(node.name, "softmax is supported only as the final layer")
-        if not graph.consumers(node.name):
+        if node.name not in read:
             raise ModelError(
                 node.name, "nothing reads its output", "a network has exactly one output"
             )
