@@ -133,6 +133,18 @@ def _read(proto: onnx.ModelProto, path: Path, input_shape: Sequence[int] | None)
     )
 
 
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    """Remove nodes that the output does not depend on: the reference would run them all."""
+    wanted = {graph.output[0].name}
+    needed = []
+    for node in reversed(graph.node):  # files are in topological order
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+            needed.append(node)
+    del graph.node[:]
+    graph.node.extend(reversed(needed))
+
+
 def _sizes(declared: list[int | None], given: Sequence[int] | None, where: str) -> Iterator[int]:
     if len(declared) not in (1, 3):
         shape = "(N" + "".join(f", {n or '?'}" for n in declared[:8]) + ")"
