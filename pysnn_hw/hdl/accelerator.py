@@ -3,7 +3,7 @@
 
 from amaranth.hdl import Module
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Out
 
 from pysnn_hw.hdl.core import FireCore, probe_signature
 from pysnn_hw.hdl.encode import PixelEncoder
@@ -58,8 +58,8 @@ class Accelerator(wiring.Component):
             last.population.channels, lanes=last.plan.lanes, score_bits=last.bits
         )
         members = {
-            "i": In(self.encoder.i.signature),
-            "o": Out(self.readout.o.signature),
+            "i": self.encoder.signature.members["i"],
+            "o": self.readout.signature.members["o"],
         }
         if probes:
             for k, spec in enumerate(self.specs[:-1]):

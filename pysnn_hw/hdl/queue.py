@@ -12,15 +12,16 @@ class EventQueue(wiring.Component):
     """First-in first-out queue of stream transfers.
 
     One transfer in and one out per cycle. A transfer leaves no earlier than `latency` cycles
-    after it entered; both handshakes are registered, so the queue also cuts the combinational
-    path between two cores.
+    after it entered. The output register keeps the slow clock-to-output of a block RAM off the
+    logic behind it; the input's readiness comes from a counter, so the queue also cuts the
+    combinational path between two cores.
 
     Parameters
     ----------
     shape
         Payload.
     depth
-        Transfers it holds, at least 4.
+        Transfers it holds, at least 4, one of them in the output register.
 
     Members
     -------
@@ -28,7 +29,7 @@ class EventQueue(wiring.Component):
     o : Out(stream.Signature(shape))
     """
 
-    latency = 2
+    latency = 3
 
     def __init__(self, shape, *, depth):
         if depth < 4:
@@ -39,13 +40,17 @@ class EventQueue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         width = len(self.i.payload.as_value())
-        m.submodules.fifo = queue = fifo.SyncFIFOBuffered(width=width, depth=self.depth)
+        # Its last entry is the memory's own output latch.
+        m.submodules.fifo = queue = fifo.SyncFIFOBuffered(width=width, depth=self.depth - 1)
         m.d.comb += [
             queue.w_data.eq(self.i.payload.as_value()),
             queue.w_en.eq(self.i.valid),
             self.i.ready.eq(queue.w_rdy),
-            self.o.payload.as_value().eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
+            queue.r_en.eq(~self.o.valid | self.o.ready),
         ]
+        with m.If(queue.r_en):
+            m.d.sync += [
+                self.o.valid.eq(queue.r_rdy),
+                self.o.payload.as_value().eq(queue.r_data),
+            ]
         return m
