@@ -130,4 +130,4 @@ def mse_threshold(
 def _error(values: Array, theta: Array, timesteps: int, spike_max: int) -> Array:
     safe = np.where(theta > 0, theta, 1.0).astype(np.float32)[:, None]
     difference = values - quantise(values, safe, timesteps, spike_max)
-    return np.einsum("cs,cs->c", difference, difference, dtype=np.float64)
+    return np.asarray(np.einsum("cs,cs->c", difference, difference, dtype=np.float64))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pysnn_hw.convert.calibrate import CALIBRATIONS, Calibration, thresholds
 from pysnn_hw.convert.lower import lower
@@ -13,6 +14,7 @@ from pysnn_hw.convert.rate import rate_network
 from pysnn_hw.convert.sample import sample_activations
 from pysnn_hw.errors import ModelError
 from pysnn_hw.ir.ann import AnnGraph
+from pysnn_hw.ir.check import check_network
 from pysnn_hw.ir.snn import Array, SnnNetwork
 
 MAX_TIMESTEPS = 1 << 12
@@ -55,13 +57,13 @@ def convert(
         The images do not fit the model, or an activation is NaN or infinite.
     """
     _check_options(timesteps, levels, calibration, percentile)
-    preprocessing = preprocessing or Preprocessing()
-    preprocessing.check(images, graph.input.shape)
-    graph, preprocessing = prepare(graph, preprocessing)
+    given = preprocessing or Preprocessing()
+    given.check(images, graph.input.shape)
+    graph, absorbed = prepare(graph, given)
     skeleton = lower(graph)
     spike_max = 2**levels - 1
     fires = {layer.name: layer for layer in skeleton.layers if layer.kind == "fire"}
-    samples = sample_activations(graph, preprocessing.apply(images), fires)
+    samples = sample_activations(graph, absorbed.apply(images), fires)
     found: Mapping[str, Array] = {
         name: thresholds(
             samples[name],
@@ -74,7 +76,24 @@ def convert(
         )
         for name, layer in fires.items()
     }
-    return rate_network(skeleton, found, preprocessing, timesteps=timesteps, spike_max=spike_max)
+    net = rate_network(skeleton, found, absorbed, timesteps=timesteps, spike_max=spike_max)
+    check_network(net)
+    return replace(
+        net,
+        provenance={
+            "method": "rate",
+            "levels": levels,
+            "calibration": calibration,
+            "per_channel": per_channel,
+            **({"percentile": percentile} if calibration == "percentile" else {}),
+            "calibration_images": len(images),
+            "preprocessing": {
+                "scale": given.scale,
+                "mean": list(given.mean),
+                "std": list(given.std),
+            },
+        },
+    )
 
 
 def _check_options(

@@ -7,8 +7,9 @@ it is exact, but slower than the golden simulator.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,12 +24,12 @@ from pysnn_hw.ir.snn import (
     Shape,
     SnnNetwork,
 )
-from pysnn_hw.ir.widths import widths
+from pysnn_hw.ir.widths import clamps, widths
 
 if TYPE_CHECKING:
     import torch
 
-BATCH = 250
+BATCH = 100
 """Images at a time in `classify_float`: what bounds the memory."""
 
 FLOAT32_WHOLE = 24
@@ -107,61 +108,67 @@ def _synapse(projection: Projection, source: Shape, dtype: torch.dtype) -> Synap
 def _run(
     net: SnnNetwork, x: torch.Tensor, synapses: Mapping[str, Synapse]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    neurons = {p.name: _Neurons(p, len(x), x.dtype) for p in net.populations}
     pools = {p.name: _Pooling(p.pool) for p in net.projections if p.pool is not None}
-    constant = {
-        p.name: synapses[p.name](pools[p.name].once(x) if p.name in pools else x)
-        for p in net.projections
-        if p.source == INPUT
-    }
+    neurons: dict[str, _Neurons] = {}
+    for population in net.populations:
+        constant = [
+            synapses[p.name](pools[p.name].window(x) if p.name in pools else x)
+            for p in net.into(population.name)
+            if p.source == INPUT
+        ]
+        neurons[population.name] = _Neurons(net, population, x, constant)
     for _ in range(net.timesteps):
         spikes: dict[str, torch.Tensor] = {}
-        for population in net.populations:
-            state = neurons[population.name]
-            for p in net.into(population.name):
-                if p.source == INPUT:
-                    state.v = state.v + constant[p.name]
-                    continue
-                sent = spikes[p.source]
-                if p.name in pools:
-                    sent = pools[p.name].step(sent)
-                state.v = state.v + synapses[p.name](sent)
-            spikes[population.name] = state.fire()
-    scores = neurons[net.populations[-1].name].v.flatten(1)
-    return scores, {k: s.count for k, s in neurons.items() if s.count is not None}
+        for name, state in neurons.items():
+            for p in net.into(name):
+                if p.source != INPUT:
+                    sent = spikes[p.source]
+                    state.integrate(
+                        synapses[p.name](pools[p.name].step(sent) if p.name in pools else sent)
+                    )
+            spikes[name] = state.fire()
+    fired = {name: state.count for name, state in neurons.items() if state.fires}
+    return neurons[net.populations[-1].name].v.flatten(1), fired
 
 
 class _Neurons:
-    """State of one population for one batch."""
+    """State of one population for one batch, updated in place."""
 
-    def __init__(self, population: Population, images: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        net: SnnNetwork,
+        population: Population,
+        x: torch.Tensor,
+        constant: Sequence[torch.Tensor],
+    ) -> None:
         import torch
 
         def column(values: Array) -> torch.Tensor:
-            return torch.from_numpy(values.astype(np.float64)).to(dtype).view(-1, 1, 1)
+            return torch.from_numpy(values.astype(np.float64)).to(x.dtype).view(-1, 1, 1)
 
-        self.bias = column(population.bias)
         self.fires = population.kind == "fire"
-        self.v = column(population.v_init).expand(images, *population.shape)
-        self.count = torch.zeros(images, *population.shape, dtype=dtype) if self.fires else None
-        if self.fires:
-            self.threshold = column(population.threshold)
         self.hi = population.spike_max
-        self.limits = (population.v_min, population.v_max)
+        self.drive = sum(constant, start=column(population.bias))
+        self.v = column(population.v_init).expand(len(x), *population.shape).clone()
+        self.count = torch.zeros_like(self.v)
+        self.threshold = column(population.threshold) if self.fires else None
+        acts = isinstance(net, FixedNetwork) and self.fires and clamps(net, population.name)
+        self.limits = (population.v_min, population.v_max) if acts else None
+
+    def integrate(self, current: torch.Tensor) -> None:
+        self.v.add_(current)
 
     def fire(self) -> torch.Tensor:
-        import torch
-
-        u = self.v + self.bias
-        if self.count is None:
-            self.v = u
-            return u
-        s = torch.floor(u / self.threshold).clamp_(0, self.hi)
-        self.v = u - s * self.threshold
-        if self.limits != (None, None):
-            self.v = self.v.clamp(*self.limits)
-        self.count += s
-        return s
+        """Add the constant drive and fire; returns spike values (of a readout: the membrane)."""
+        self.v.add_(self.drive)
+        if self.threshold is None:
+            return self.v
+        spikes = (self.v / self.threshold).floor_().clamp_(0, self.hi)
+        self.v.addcmul_(spikes, self.threshold, value=-1)
+        if self.limits is not None:
+            self.v.clamp_(*self.limits)
+        self.count.add_(spikes)
+        return spikes
 
 
 class _Pooling:
@@ -172,18 +179,24 @@ class _Pooling:
         self.total: torch.Tensor | None = None
         self.sent: torch.Tensor | None = None
 
-    def once(self, x: torch.Tensor) -> torch.Tensor:
-        from torch.nn import functional
-
-        if self.pool.mode == "sum":
-            return functional.avg_pool2d(x, self.pool.kernel, self.pool.stride, divisor_override=1)
-        return functional.max_pool2d(x, self.pool.kernel, self.pool.stride)
+    def window(self, x: torch.Tensor) -> torch.Tensor:
+        """Sum or maximum of each window of ``x``, one shifted view of the map at a time."""
+        (kh, kw), (sh, sw) = self.pool.kernel, self.pool.stride
+        rows, columns = (x.shape[2] - kh) // sh * sh + 1, (x.shape[3] - kw) // sw * sw + 1
+        out = x[:, :, :rows:sh, :columns:sw].clone()
+        for dy, dx in list(product(range(kh), range(kw)))[1:]:
+            shifted = x[:, :, dy : dy + rows : sh, dx : dx + columns : sw]
+            if self.pool.mode == "sum":
+                out.add_(shifted)
+            else:
+                out.clamp_(min=shifted)
+        return out
 
     def step(self, x: torch.Tensor) -> torch.Tensor:
         if self.pool.mode == "sum":
-            return self.once(x)
+            return self.window(x)
         self.total = x if self.total is None else self.total + x
-        top = self.once(self.total)
+        top = self.window(self.total)
         out = top if self.sent is None else top - self.sent
         self.sent = top
         return out

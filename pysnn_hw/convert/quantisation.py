@@ -10,10 +10,13 @@ import numpy as np
 
 from pysnn_hw.convert.steps import channel_steps, shared_step
 from pysnn_hw.errors import ModelError
+from pysnn_hw.ir.check import check_fixed, check_network
 from pysnn_hw.ir.snn import Array, FixedNetwork, Population, Projection, SnnNetwork
 from pysnn_hw.ir.widths import post_fire_interval
 
 MIN_BITS, MAX_BITS = 2, 8
+IDENTITY_LIMIT = 127
+"""Largest weight of an identity projection: the file's limit, whatever ``weight_bits``."""
 
 
 def quantize(net: SnnNetwork, weight_bits: int = 8) -> FixedNetwork:
@@ -31,22 +34,26 @@ def quantize(net: SnnNetwork, weight_bits: int = 8) -> FixedNetwork:
     -------
     FixedNetwork
         Bias, threshold and v_init are in units of the channel's step. Thresholds are exact; v_init
-        is ``threshold // 2`` where it was half the threshold. Identity projections have a single
-        weight per channel, which must match the step that the convolution beside them chose: it
-        may need more bits than ``weight_bits``. ``v_min`` and ``v_max`` are the proven range of the
+        is ``threshold // 2`` where it was half the threshold. Identity projections hold a single
+        weight per channel, always of 8 bits, so that they do not coarsen the step that they share
+        with the convolution beside them. ``v_min`` and ``v_max`` are the proven range of the
         membrane, so they never act. ``provenance["warnings"]`` names populations whose thresholds
         are so small an integer that rounded biases matter (methods.md, 1.5).
 
     Raises
     ------
     ModelError
-        ``weight_bits`` is out of range or a parameter is not a number.
+        ``weight_bits`` is out of range.
+    NetworkError
+        ``net`` is malformed, or a membrane would need more bits than a file may hold.
     """
     if not MIN_BITS <= weight_bits <= MAX_BITS:
         raise ModelError("weight_bits", f"must be {MIN_BITS}..{MAX_BITS}, not {weight_bits}")
-    check_finite(net)
+    check_network(net)
     steps = population_steps(net, weight_bits)
-    return assemble(net, steps, weight_bits)
+    fixed = assemble(net, steps, weight_bits)
+    check_fixed(fixed)
+    return fixed
 
 
 def population_steps(net: SnnNetwork, weight_bits: int) -> dict[str, Array]:
@@ -71,6 +78,8 @@ def with_ranges(net: FixedNetwork) -> FixedNetwork:
     """``net`` whose clamps are the proven membrane ranges."""
 
     def ranged(population: Population) -> Population:
+        if population.kind == "readout":
+            return population
         low, high = post_fire_interval(net, population.name)
         return replace(population, v_min=int(low.min()), v_max=int(high.max()))
 
@@ -89,35 +98,26 @@ def with_warnings(net: FixedNetwork) -> FixedNetwork:
     return replace(net, provenance={**net.provenance, "warnings": coarse})
 
 
-def check_finite(net: SnnNetwork) -> None:
-    """Raise ModelError if any parameter of ``net`` is NaN or infinite, or a threshold not > 0."""
-    arrays = [(p.name, "weight", p.weight) for p in net.projections]
-    for p in net.populations:
-        arrays += [(p.name, "bias", p.bias), (p.name, "v_init", p.v_init)]
-        arrays += [(p.name, "threshold", p.threshold)]
-        if not (p.threshold > 0).all():
-            raise ModelError(p.name, "a threshold is not positive")
-    for name, field, values in arrays:
-        if not np.isfinite(values).all():
-            raise ModelError(name, f"{field} holds NaN or infinity")
-
-
 def _steps(net: SnnNetwork, population: Population, weight_bits: int) -> Array:
-    rows = [_rows(p) for p in net.into(population.name) if p.kind != "identity"]
-    if not rows:
-        rows = [_rows(p) for p in net.into(population.name)]
-    weights = np.concatenate(rows, axis=1)
+    into = net.into(population.name)
+    dense = [_rows(p.weight) for p in into if p.kind != "identity"]
+    identities = [_rows(p.weight) for p in into if p.kind == "identity"]
     if population.kind == "readout":
-        return shared_step(weights, weight_bits)
-    return channel_steps(weights, population.per_channel("threshold"), weight_bits)
+        # An identity is a row of the full matrix here: its step must suit all classes.
+        return shared_step(np.concatenate(dense + identities, axis=1), weight_bits)
+    channels = population.channels
+    weights = np.concatenate([np.empty((channels, 0)), *dense], axis=1)
+    skips = np.concatenate([np.empty((channels, 0)), *identities], axis=1)
+    least = np.abs(skips).max(axis=1, initial=0.0) / IDENTITY_LIMIT
+    return channel_steps(weights, population.per_channel("threshold"), weight_bits, least)
 
 
-def _rows(projection: Projection) -> Array:
-    return projection.weight.reshape(len(projection.weight), -1)
+def _rows(weight: Array) -> Array:
+    return weight.reshape(len(weight), -1)
 
 
 def _projection(projection: Projection, step: Array, weight_bits: int) -> Projection:
-    limit = np.inf if projection.kind == "identity" else 2 ** (weight_bits - 1) - 1
+    limit = IDENTITY_LIMIT if projection.kind == "identity" else 2 ** (weight_bits - 1) - 1
     unit = step.reshape(-1, *(1,) * (projection.weight.ndim - 1))
     return replace(projection, weight=whole(np.clip(projection.weight / unit, -limit, limit)))
 

@@ -85,16 +85,15 @@ def _per_source_channel(
     _, height, width = projection.in_shape(source)
     match projection.kind:
         case "conv2d":
-            return projection.weight * per_input_channel(
-                projection.weight, values, projection.groups
-            )
+            factor = per_input_channel(projection.weight, values, projection.groups)
         case "linear":
-            return projection.weight * np.repeat(values, height * width)
+            factor = np.repeat(values, height * width)
         case "identity":
-            return projection.weight * values
+            factor = values
+    return np.asarray(projection.weight * factor)
 
 
 def _response(projection: Projection, values: Array, source: tuple[int, int, int]) -> Array:
-    """Current per target channel, far from borders, when each input of channel c is ``values[c]``."""
+    """Current per target channel, far from borders, if each input of channel c is ``values[c]``."""
     weighted = _per_source_channel(projection, values, source)
     return weighted if projection.kind == "identity" else weighted.reshape(len(weighted), -1).sum(1)

@@ -21,7 +21,7 @@ step, and its wide membrane would widen the memory of all channels.
 """
 
 
-def channel_steps(weights: Array, thresholds: Array, weight_bits: int) -> Array:
+def channel_steps(weights: Array, thresholds: Array, weight_bits: int, least: Array) -> Array:
     """Step per channel, float64 (C,), such that each threshold is a whole number of steps.
 
     Parameters
@@ -32,6 +32,8 @@ def channel_steps(weights: Array, thresholds: Array, weight_bits: int) -> Array:
         (C,), positive.
     weight_bits
         2..8.
+    least
+        (C,): steps may not be finer than this (but for rounding to whole thresholds).
 
     Notes
     -----
@@ -40,15 +42,14 @@ def channel_steps(weights: Array, thresholds: Array, weight_bits: int) -> Array:
     `TIGHTEST_CLIP` of it.
     """
     largest = 2 ** (weight_bits - 1) - 1
-    top = np.abs(weights).max(axis=1, initial=0.0)
-    coarsest = _whole(thresholds * largest / np.where(top > 0, top, np.inf))
-    alive = top > 0
-    typical = np.median(coarsest[alive]) if alive.any() else largest
-    coarsest = np.where(alive, np.minimum(coarsest, _whole(MAX_RESOLUTION * typical)), typical)
-    finest = np.minimum(coarsest / TIGHTEST_CLIP, np.maximum(coarsest, MAX_RESOLUTION * typical))
-    wholes = np.unique(
-        np.stack([_whole(k) for k in np.geomspace(coarsest, finest, CANDIDATES)]), axis=0
-    )
+    unclipped = np.maximum(np.abs(weights).max(axis=1, initial=0.0) / largest, least)
+    alive = unclipped > 0
+    coarsest = thresholds / np.where(alive, unclipped, thresholds / largest)
+    limit = MAX_RESOLUTION * np.median(coarsest[alive] if alive.any() else coarsest)
+    coarsest = np.minimum(coarsest, limit)
+    finest = np.minimum(coarsest / TIGHTEST_CLIP, limit)
+    finest = np.where(least > 0, np.minimum(finest, thresholds / _positive(least)), finest)
+    wholes = np.maximum(1, np.floor(np.geomspace(coarsest, finest, CANDIDATES) * (1 + 1e-12)))
     return _best(weights, thresholds / wholes, largest)
 
 
@@ -62,16 +63,17 @@ def shared_step(weights: Array, weight_bits: int) -> Array:
     return _best(row, np.geomspace(1, TIGHTEST_CLIP, CANDIDATES)[:, None] * top / largest, largest)
 
 
-def _whole(values: Array) -> Array:
-    return np.maximum(1.0, np.floor(values * (1 + 1e-12)))
+def _positive(values: Array) -> Array:
+    return np.where(values > 0, values, 1.0)
 
 
 def _best(weights: Array, steps: Array, largest: int) -> Array:
     """Of candidates (G, C), the step of each channel with the least squared error."""
     errors = np.stack([_error(weights, s[:, None], largest) for s in steps])
-    return np.take_along_axis(steps, errors.argmin(axis=0)[None], axis=0)[0]
+    best: Array = np.take_along_axis(steps, errors.argmin(axis=0)[None], axis=0)[0]
+    return best
 
 
 def _error(weights: Array, step: Array, largest: int) -> Array:
     rounded = np.clip(np.rint(weights / step), -largest, largest)
-    return ((weights - rounded * step) ** 2).sum(axis=1)
+    return np.asarray(((weights - rounded * step) ** 2).sum(axis=1))
