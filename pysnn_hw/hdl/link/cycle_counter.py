@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """How long the accelerator took."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["CycleCounter"]
+__all__ = ["CycleCounter", "count_cycles"]
 
 
 class CycleCounter(wiring.Component):
     """Counts the clock cycles from the first integer of an image to the last result.
 
     Cycles in which a result waits for the link are not counted, so the count is that of the
-    accelerator alone. In the cycle in which the last result is offered ``cycles`` is its distance
-    from the first transfer of the image; it stays so until the result is taken.
+    accelerator alone. It stands from the cycle after the last result until the next image; one
+    image must be finished before the next begins.
 
     Members
     -------
@@ -22,8 +22,9 @@ class CycleCounter(wiring.Component):
     result_waits : In(1)
         A result is offered but not taken.
     result_ends : In(1)
-        The last result is transferred; the next image starts from zero.
+        The last result is transferred.
     cycles : Out(32)
+        Distance from the first transfer of the image to that of the last result.
     """
 
     def __init__(self) -> None:
@@ -40,7 +41,22 @@ class CycleCounter(wiring.Component):
         m = Module()
         running = Signal()
         with m.If(self.result_ends):
-            m.d.sync += [running.eq(0), self.cycles.eq(0)]
-        with m.Elif((running | self.image_moves) & ~self.result_waits):
-            m.d.sync += [running.eq(1), self.cycles.eq(self.cycles + 1)]
+            m.d.sync += running.eq(0)
+        with m.Elif(running):
+            with m.If(~self.result_waits):
+                m.d.sync += self.cycles.eq(self.cycles + 1)
+        with m.Elif(self.image_moves):
+            m.d.sync += [running.eq(1), self.cycles.eq(1)]
         return m
+
+
+def count_cycles(m: Module, accelerator: wiring.Component) -> Value:
+    """Put a `CycleCounter` beside ``accelerator``, in its clock domain; return its count."""
+    i, o = accelerator.i, accelerator.o
+    m.submodules.cycle_counter = counter = CycleCounter()
+    m.d.comb += [
+        counter.image_moves.eq(i.valid & i.ready),
+        counter.result_waits.eq(o.valid & ~o.ready),
+        counter.result_ends.eq(o.valid & o.ready & o.p.last),
+    ]
+    return counter.cycles

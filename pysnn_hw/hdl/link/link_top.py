@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 
 from pysnn_hw.hdl.link.cobs_decoder import CobsDecoder
 from pysnn_hw.hdl.link.command_handler import CommandHandler
-from pysnn_hw.hdl.link.cycle_counter import CycleCounter
 from pysnn_hw.hdl.link.frame_receiver import FrameReceiver
 from pysnn_hw.hdl.link.frame_transmitter import FrameTransmitter
 from pysnn_hw.hdl.link.parameters import LinkParameters
@@ -41,6 +40,9 @@ class LinkTop(wiring.Component):
         To the accelerator.
     result : In(stream.Signature(parameters.result_layout))
         From the accelerator.
+    cycles : In(32)
+        From a `CycleCounter` beside the accelerator. It is read when it has stood still for some
+        cycles, so it may come from another clock domain.
     boot : Out(stream.Signature(parameters.boot_layout))
         Bytes for memories, each acknowledged by ``ready``. Only if ``address_width`` is not 0.
     loaded : In(1)
@@ -54,6 +56,7 @@ class LinkTop(wiring.Component):
             "tx": Out(1, init=1),
             "image": Out(stream.Signature(parameters.image_layout)),
             "result": In(stream.Signature(parameters.result_layout)),
+            "cycles": In(32),
         }
         if parameters.address_width:
             members["boot"] = Out(stream.Signature(parameters.boot_layout))
@@ -67,7 +70,6 @@ class LinkTop(wiring.Component):
         m.submodules.decoder = decoder = CobsDecoder(p.timeout_cycles)
         m.submodules.receiver = receiver = FrameReceiver(p.max_request)
         m.submodules.handler = handler = CommandHandler(p)
-        m.submodules.counter = counter = CycleCounter()
         m.submodules.writer = writer = ReplyWriter(p)
         m.submodules.transmitter = transmitter = FrameTransmitter(p.max_reply - CRC_BYTES)
         m.submodules.uart_transmitter = uart_transmitter = UartTransmitter(p.divisor)
@@ -83,13 +85,7 @@ class LinkTop(wiring.Component):
 
         wiring.connect(m, handler.image, wiring.flipped(self.image))
         wiring.connect(m, wiring.flipped(self.result), writer.result)
-        taken = self.result.valid & self.result.ready
-        m.d.comb += [
-            counter.image_moves.eq(self.image.valid & self.image.ready),
-            counter.result_waits.eq(self.result.valid & ~self.result.ready),
-            counter.result_ends.eq(taken & self.result.p.last),
-            writer.cycles.eq(counter.cycles),
-        ]
+        m.d.comb += writer.cycles.eq(self.cycles)
         if p.address_width:
             wiring.connect(m, handler.boot, wiring.flipped(self.boot))
             m.d.comb += handler.loaded.eq(self.loaded)

@@ -31,7 +31,7 @@ class LinkParameters:
     fingerprint
         32 bits that name the network.
     clock_mhz
-        Clock in MHz, rounded; only told to the host.
+        Clock of the accelerator in MHz, rounded; only told to the host.
     address_width
         Bits of an address on the ``boot`` stream; 0 leaves that stream out.
     timeout_bytes

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Writes the replies to the host."""
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,7 +17,7 @@ class ReplyWriter(wiring.Component):
     """Turns each outcome, with the results of the accelerator if it has any, into a reply.
 
     One byte per cycle; a score takes four cycles, and is taken from the accelerator in the last
-    of them. The last result is held until the reply is complete; so is the outcome.
+    of them. The outcome is held until the reply is complete.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class ReplyWriter(wiring.Component):
     result : In(stream.Signature(parameters.result_layout))
         From the accelerator; read only for an outcome of kind INFER.
     cycles : In(32)
-        Valid while the last result is offered.
+        Duration of the last result; read after that result was taken.
     o : Out(stream.Signature(frame_byte))
         Replies without checksum.
     """
@@ -50,6 +50,7 @@ class ReplyWriter(wiring.Component):
         m = Module()
         outcome, result, o = self.i.p, self.result, self.o
         step = Signal(range(self.parameters.info.layout.size))
+        winner, error = Signal(16), Signal()
         moves, ends = Signal(), Signal()
         m.d.comb += [moves.eq(o.valid & o.ready), ends.eq(moves & o.p.last)]
         m.d.comb += self.i.ready.eq(ends)
@@ -82,8 +83,8 @@ class ReplyWriter(wiring.Component):
                 score = result.p.score.as_unsigned()
                 m.d.comb += [o.valid.eq(result.valid), o.p.data.eq(score.word_select(step[:2], 8))]
                 with m.If(moves & (step == SCORE_BYTES - 1)):
-                    m.d.sync += step.eq(0)
-                    m.d.comb += result.ready.eq(~result.p.last)
+                    m.d.comb += result.ready.eq(1)
+                    m.d.sync += [step.eq(0), winner.eq(result.p.winner), error.eq(result.p.error)]
                     with m.If(result.p.last):
                         m.next = "PAYLOAD"
             with m.State("PAYLOAD"):
@@ -92,10 +93,8 @@ class ReplyWriter(wiring.Component):
                     with m.Case(OutcomeKind.INFO):
                         self._select(m, step, list(self.parameters.info.pack()))
                     with m.Case(OutcomeKind.INFER):
-                        winner = result.p.winner | Const(0, 16)
                         cycles = [self.cycles.word_select(k, 8) for k in range(4)]
-                        self._select(m, step, [winner[:8], winner[8:], result.p.error, *cycles])
-                        m.d.comb += result.ready.eq(ends)
+                        self._select(m, step, [winner[:8], winner[8:], error, *cycles])
                     with m.Default():
                         self._select(m, step, [outcome.code, outcome.count])
                 with m.If(ends):

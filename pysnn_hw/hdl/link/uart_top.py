@@ -5,6 +5,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from pysnn_hw.hdl.link.cycle_counter import count_cycles
 from pysnn_hw.hdl.link.link_top import LinkTop
 from pysnn_hw.hdl.link.parameters import LinkParameters
 
@@ -44,6 +45,7 @@ class UartTop(wiring.Component):
         m.submodules.accelerator = accelerator = self.accelerator
         m.submodules.link = link = LinkTop(self.parameters)
         m.d.comb += [link.rx.eq(self.rx), self.tx.eq(link.tx)]
+        m.d.comb += link.cycles.eq(count_cycles(m, accelerator))
         pairs = [(link.image, accelerator.i), (accelerator.o, link.result)]
         if self.parameters.address_width:
             pairs.append((link.boot, accelerator.boot))

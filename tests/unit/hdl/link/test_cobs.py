@@ -7,20 +7,22 @@ from amaranth.sim import Simulator
 from cobs import cobs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pysnn_hw.hdl.link.cobs_decoder import CobsDecoder, FrameStatus
 from pysnn_hw.hdl.link.cobs_encoder import CobsEncoder
-
 from tests.hdl_bench import PACES, run
 
 RNG = random.Random(11)
 LONG = [bytes(RNG.randrange(1, 256) for _ in range(n)) for n in (253, 254, 255, 509)]
-FRAMES = [
+SHORT = [
     b"\x00",
     b"\x01",
     b"\x00\x00\x00",
     b"\x00\x05",
     b"\x05\x00",
     b"\xff\x00\xff",
+]
+FULL_BLOCKS = [
     *LONG,
     LONG[1] + b"\x00",
     LONG[0] + b"\x00" + LONG[1],
@@ -60,10 +62,13 @@ def trim(payloads):
     ]
 
 
-@pytest.mark.parametrize("pace", PACES)
-def test_encoder_matches_the_reference(pace):
-    wire = encode_all(FRAMES)
-    seen = run(CobsEncoder(512), {"i": frame_bytes(FRAMES)}, {"o": len(wire)}, pace=pace)
+CASES = [*((SHORT * 5, pace) for pace in PACES), (SHORT + FULL_BLOCKS, (1.0, 1.0))]
+
+
+@pytest.mark.parametrize(("frames", "pace"), CASES)
+def test_encoder_matches_the_reference(frames, pace):
+    wire = encode_all(frames)
+    seen = run(CobsEncoder(512), {"i": frame_bytes(frames)}, {"o": len(wire)}, pace=pace)
     assert bytes(seen.payloads["o"]) == wire
 
 
@@ -74,10 +79,10 @@ def test_encoder_with_a_frame_as_long_as_allowed():
     assert bytes(seen.payloads["o"]) == wire
 
 
-@pytest.mark.parametrize("pace", PACES)
-def test_decoder_inverts_the_reference(pace):
-    wire = b"\x00\x00" + encode_all(FRAMES[:6]) + b"\x00\x00\x00" + encode_all(FRAMES[6:])
-    want = decoded(FRAMES)
+@pytest.mark.parametrize(("frames", "pace"), CASES)
+def test_decoder_inverts_the_reference(frames, pace):
+    wire = b"\x00\x00" + encode_all(frames[:6]) + b"\x00\x00\x00" + encode_all(frames[6:])
+    want = decoded(frames)
     seen = run(
         CobsDecoder(10_000), {"i": wire_bytes(wire)}, {"o": len(want)}, pace=pace, max_cycles=90_000
     )

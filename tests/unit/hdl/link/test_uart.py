@@ -1,15 +1,16 @@
 # amaranth: UnusedElaboratable=no
 # SPDX-License-Identifier: BSD-2-Clause
 import random
+from itertools import pairwise
 
 import pytest
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
+
 from pysnn_hw.hdl.link.uart_receiver import UartReceiver, received_byte
 from pysnn_hw.hdl.link.uart_transmitter import UartTransmitter
-
 from tests.hdl_bench import PACES, run
 
 CORNERS = [0x00, 0xFF, 0x55, 0xAA, 0x01, 0x80, 0x7F, 0xFE]
@@ -30,8 +31,7 @@ def receive(levels, divisor, *, take=1.0, seed=0):
     rng = random.Random(seed)
 
     async def wire(ctx):
-        cycle = 0
-        for level in levels + [1] * (3 * divisor):
+        for cycle, level in enumerate(levels + [1] * (3 * divisor)):
             ctx.set(dut.rx, level)
             ready = rng.random() < take
             ctx.set(dut.o.ready, ready)
@@ -40,7 +40,6 @@ def receive(levels, divisor, *, take=1.0, seed=0):
             )
             if valid and ready:
                 got.append((byte, error, cycle))
-            cycle += 1
 
     sim = Simulator(dut)
     sim.add_clock(1e-8)
@@ -95,7 +94,7 @@ def test_byte_not_taken_in_time_marks_the_next_one():
     bytes_got = [b for b, _, _ in got]
     assert len(bytes_got) < 60
     assert bytes_got == sorted(set(bytes_got))
-    for (before, _, _), (byte, error, _) in zip(got[:-1], got[1:], strict=True):
+    for (before, _, _), (byte, error, _) in pairwise(got):
         assert error == (byte != before + 1)
 
 
@@ -125,7 +124,7 @@ def test_transmitter_is_understood_and_keeps_its_pace(pace):
     assert seen.payloads["o"] == [{"data": byte, "error": 0} for byte in data]
     if pace == (1.0, 1.0):
         taken = seen.cycles["i"]
-        assert {b - a for a, b in zip(taken[:-1], taken[1:], strict=True)} == {10 * divisor}
+        assert {b - a for a, b in pairwise(taken)} == {10 * divisor}
 
 
 def test_transmitted_waveform():
