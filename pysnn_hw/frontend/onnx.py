@@ -23,9 +23,10 @@ from pysnn_hw.frontend.builder import (
     printable,
 )
 from pysnn_hw.frontend.compare import Reference
+from pysnn_hw.frontend.onnx_args import Args
 from pysnn_hw.frontend.onnx_constants import fold
 from pysnn_hw.frontend.onnx_file import OnnxModel, load_model, tensor_array
-from pysnn_hw.frontend.onnx_ops import HANDLERS, Args
+from pysnn_hw.frontend.onnx_ops import HANDLERS
 from pysnn_hw.frontend.remedies import remedy
 
 UNKNOWN_SIZES = Tensor("", None, 0)

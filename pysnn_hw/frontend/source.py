@@ -94,6 +94,7 @@ def _walk(source: str | Path | torch.nn.Module, input_shape: Sequence[int] | Non
     text = str(source)
     path, colon, factory = text.rpartition(":")
     if colon and path.endswith(".py"):
+        _require("torch", text)
         return _walk_module(_make_module(Path(path), factory), input_shape, text)
     file = Path(source)
     if file.suffix not in (".onnx", ".pt2"):
@@ -101,11 +102,14 @@ def _walk(source: str | Path | torch.nn.Module, input_shape: Sequence[int] | Non
     if not file.is_file():
         raise ModelError(text, "there is no such file")
     if file.suffix == ".onnx":
+        _require("torch", text)
+        _require("onnx", text)
         from pysnn_hw.frontend import onnx
 
         model = onnx.load_model(file, input_shape)
         builder, output = onnx.build(model)
         return _Walked(file.name, builder, output, onnx.reference(model))
+    _require("torch", text)
     from pysnn_hw.frontend import torch_export
 
     program = torch_export.load_program(file)
@@ -134,6 +138,13 @@ def _walk_module(module: Any, input_shape: Sequence[int] | None, where: str) -> 
     program = torch_export.export_module(module, shape, where)
     builder, output = torch_export.build(program, where)
     return _Walked(where, builder, output, torch_export.module_reference(module, shape))
+
+
+def _require(package: str, where: str) -> None:
+    """Importing needs more than running: its packages are optional."""
+    if importlib.util.find_spec(package) is None:
+        hint = f"pip install 'pysnn-hw[{package}]'"
+        raise ModelError(where, f"the package {package!r} is needed to import it", hint)
 
 
 def _make_module(path: Path, factory: str) -> Any:

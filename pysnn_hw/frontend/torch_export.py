@@ -21,7 +21,8 @@ from pysnn_hw.frontend.builder import UNKNOWN, Array, GraphBuilder, Value
 from pysnn_hw.frontend.compare import Reference
 from pysnn_hw.frontend.pt2 import Program, Ref, ScalarType, read_archive
 from pysnn_hw.frontend.remedies import remedy
-from pysnn_hw.frontend.torch_ops import HANDLERS, Args
+from pysnn_hw.frontend.torch_args import Args
+from pysnn_hw.frontend.torch_ops import HANDLERS
 
 if TYPE_CHECKING:
     import torch
