@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What differs between device families when a bitstream is made."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pysnn_hw.hdl.clock import PLL_CELL_NAME, PllSettings
+from pysnn_hw.plan.board import Device
+
+__all__ = ["FAMILIES", "Family", "retune_config", "retune_netlist"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One device family.
+
+    Attributes
+    ----------
+    synth
+        Yosys command; the top module is called ``top``.
+    device_arguments
+        Arguments of nextpnr that name the device.
+    constraints
+        Suffix of the constraint file, and nextpnr's option for it.
+    textual
+        Suffix of nextpnr's textual bitstream, and the option for it.
+    bitstream
+        Suffix of the bitstream.
+    retunes_text
+        Whether the PLL of a routed design is changed in the textual bitstream (else in the
+        routed netlist, which nextpnr must then read again).
+    pack
+        Arguments of the packer for a textual bitstream and a bitstream.
+    resources
+        nextpnr's names of LUTs, flip-flops, block RAMs and multipliers. Where a logic cell holds
+        both LUT and flip-flop, the flip-flops are counted in the netlist by their type's prefix.
+    """
+
+    synth: str
+    device_arguments: Callable[[Device], tuple[str, ...]]
+    constraints: tuple[str, str]
+    textual: tuple[str, str]
+    bitstream: str
+    retunes_text: bool
+    pack: Callable[[str, str], tuple[str, ...]]
+    lut: str
+    bram: str
+    dsp: str
+    spram: str = ""
+    ff: str = ""
+    ff_cells: str = ""
+
+
+def _ecp5_arguments(device: Device) -> tuple[str, ...]:
+    size = device.name.removeprefix("LFE5U-").removesuffix("F")
+    return (f"--{size}k", "--package", device.package, "--speed", device.speed)
+
+
+def _ice40_arguments(device: Device) -> tuple[str, ...]:
+    return ("--" + device.name.removeprefix("iCE40").lower(), "--package", device.package)
+
+
+FAMILIES: Mapping[str, Family] = {
+    "ecp5": Family(
+        synth="synth_ecp5 -top top",
+        device_arguments=_ecp5_arguments,
+        constraints=("lpf", "--lpf"),
+        textual=("config", "--textcfg"),
+        bitstream="bit",
+        retunes_text=True,
+        pack=lambda text, binary: ("--compress", "--input", text, "--bit", binary),
+        lut="TRELLIS_COMB",
+        ff="TRELLIS_FF",
+        bram="DP16KD",
+        dsp="MULT18X18D",
+    ),
+    "ice40": Family(
+        synth="synth_ice40 -device u -dsp -top top",
+        device_arguments=_ice40_arguments,
+        constraints=("pcf", "--pcf"),
+        textual=("asc", "--asc"),
+        bitstream="bin",
+        retunes_text=False,
+        pack=lambda text, binary: (text, binary),
+        lut="ICESTORM_LC",
+        ff_cells="SB_DFF",
+        bram="ICESTORM_RAM",
+        dsp="ICESTORM_DSP",
+        spram="ICESTORM_SPRAM",
+    ),
+}
+
+
+def retune_config(text: str, pll: PllSettings) -> str:
+    """Sets the dividers of the one PLL in an ECP5 textual bitstream.
+
+    Raises
+    ------
+    ValueError
+        If there is not exactly one such PLL.
+    """
+    for name, value in pll.parameters.items():
+        # Dividers are stored less one, phases as they are.
+        stored = value if name.endswith("PHASE") else value - 1
+        text, count = re.subn(
+            rf"^word: {name} [01]{{7}}$", f"word: {name} {stored:07b}", text, flags=re.MULTILINE
+        )
+        if count != 1:
+            raise ValueError(f"bitstream sets {name} {count} times")
+    return text
+
+
+def retune_netlist(netlist: dict[str, Any], pll: PllSettings) -> None:
+    """Sets the parameters of the one PLL in a netlist, in place.
+
+    Raises
+    ------
+    ValueError
+        If there is not exactly one PLL.
+    """
+    found = [
+        cell
+        for module in netlist["modules"].values()
+        for name, cell in module["cells"].items()
+        if re.search(rf"\b{PLL_CELL_NAME}(_PLL)?$", name) and "PLL" in cell["type"]
+    ]
+    if len(found) != 1:
+        raise ValueError(f"netlist has {len(found)} PLLs")
+    for name, value in pll.parameters.items():
+        found[0]["parameters"][name] = f"{value:032b}"

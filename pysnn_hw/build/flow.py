@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""From a design to a bitstream for a board, at the best clock that its timing closes at."""
+
+import hashlib
+import importlib
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pysnn_hw.build.families import FAMILIES, Family, retune_config, retune_netlist
+from pysnn_hw.build.reports import Report, Usage, count_cells, read_report
+from pysnn_hw.build.toolchain import Progress, Tool, Toolchain, find_toolchain
+from pysnn_hw.build.top import BoardTop
+from pysnn_hw.errors import PlanError, ToolError
+from pysnn_hw.hdl.clock import PllSettings, best_pll
+from pysnn_hw.plan.board import Board
+
+__all__ = ["BuildResult", "build_bitstream"]
+
+_YOSYS_PROGRESS = r"^\d+\.\d+\. (Executing \w+ pass.*)\.$"
+_NEXTPNR_PROGRESS = (
+    r"^Info: (Packing .*|Running .* placer.*|Creating initial.*|Routing\.\.|Running router.*"
+    r"|Routing globals.*|Max frequency for clock.*)"
+)
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """A bitstream and what nextpnr says of it.
+
+    Attributes
+    ----------
+    bitstream
+        The file.
+    fmax_mhz
+        Highest clock at which timing closes.
+    clock_mhz
+        What the PLL is set to; not above ``fmax_mhz``.
+    lut, ff, bram, dsp, spram
+        Used and available.
+    versions
+        Of the tools, by name.
+    logs
+        What the tools said.
+    """
+
+    bitstream: Path
+    fmax_mhz: float
+    clock_mhz: float
+    lut: Usage
+    ff: Usage
+    bram: Usage
+    dsp: Usage
+    spram: Usage
+    versions: dict[str, str]
+    logs: tuple[Path, ...]
+
+
+def build_bitstream(
+    design: Any,
+    board: Board,
+    out_dir: Path,
+    *,
+    name: str = "top",
+    clock_hz: float | None = None,
+    seed: int = 1,
+    progress: Progress | None = None,
+) -> BuildResult:
+    """Synthesises, places and routes once, then sets the PLL to the best clock reached.
+
+    The same design, board, settings and tools give the same bitstream. Stages whose inputs have
+    not changed since the last call are not repeated; an interrupted call leaves no half-written
+    product.
+
+    Parameters
+    ----------
+    design
+        See `BoardTop`.
+    board
+        The board.
+    out_dir
+        Folder of all products, created if needed.
+    name
+        Stem of their names.
+    clock_hz
+        Upper limit of the clock; by default what the timing allows.
+    seed
+        Of the placer.
+    progress
+        Called with what happens.
+
+    Raises
+    ------
+    PlanError
+        If the design does not fit the device.
+    ToolError
+        If a tool is missing or fails.
+    """
+    tools = find_toolchain(board.device.family)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    build = _Build(board, FAMILIES[board.device.family], tools, out_dir, name, seed, progress)
+    goal = best_pll(board.clock.pll, board.clock.hz, clock_hz or board.clock.target_hz)
+    netlist = build.synthesise(BoardTop(design, board, goal))
+    report = build.route(netlist)
+    fmax_mhz = report.fmax_of("clk")
+    build.check_oscillator_domain(report)
+    pll = best_pll(board.clock.pll, board.clock.hz, min(clock_hz or math.inf, fmax_mhz * 1e6))
+    return build.result(report, netlist, pll, build.pack(pll))
+
+
+@dataclass(frozen=True)
+class _Build:
+    board: Board
+    family: Family
+    tools: Toolchain
+    out_dir: Path
+    name: str
+    seed: int
+    progress: Progress | None
+
+    def path(self, suffix: str) -> Path:
+        return self.out_dir / f"{self.name}.{suffix}"
+
+    def synthesise(self, top: BoardTop) -> Path:
+        module, cls = self.board.platform.split(":")
+        platform = getattr(importlib.import_module(module), cls)()
+        # Without source locations, so that the folder of a checkout is nowhere in the products.
+        plan = platform.build(top, name="top", do_build=False, emit_src=False)
+        constraints = self.family.constraints[0]
+        _write(self.path("il"), _text(plan.files["top.il"]))
+        _write(self.path(constraints), _text(plan.files[f"top.{constraints}"]))
+        # SPRAM has no initial contents, and yosys maps only memories that ask for none.
+        script = (
+            f"read_rtlil {self.name}.il; hierarchy -top top; proc; memory_collect; "
+            f"setparam -set INIT 1'x a:ram_style=huge t:$mem_v2 %i; "
+            f"{self.family.synth}; write_json {self.name}.part.json"
+        )
+        self._stage(
+            "yosys",
+            self.tools.yosys,
+            ["-p", script],
+            inputs=[self.path("il")],
+            products=["json"],
+            interesting=_YOSYS_PROGRESS,
+        )
+        return self.path("json")
+
+    def route(self, netlist: Path) -> Report:
+        constraints, constraints_option = self.family.constraints
+        text, text_option = self.family.textual
+        part = f"{self.name}.part"
+        arguments = [
+            *self.family.device_arguments(self.board.device),
+            *("--json", netlist.name, constraints_option, f"{self.name}.{constraints}"),
+            *("--seed", str(self.seed), "--timing-allow-fail"),
+            *("--report", f"{part}.report.json", text_option, f"{part}.routed.{text}"),
+            *("--write", f"{part}.routed.json"),
+        ]
+        self._stage(
+            "nextpnr",
+            self.tools.nextpnr,
+            arguments,
+            inputs=[netlist, self.path(constraints)],
+            products=["report.json", f"routed.{text}", "routed.json"],
+            interesting=_NEXTPNR_PROGRESS,
+        )
+        return read_report(self.path("report.json"))
+
+    def pack(self, pll: PllSettings) -> Path:
+        text, text_option = self.family.textual
+        if self.family.retunes_text:
+            routed = self.path(f"routed.{text}").read_text(encoding="utf-8")
+            _write(self.path(text), retune_config(routed, pll))
+        else:
+            netlist = json.loads(self.path("routed.json").read_text(encoding="utf-8"))
+            retune_netlist(netlist, pll)
+            _write(self.path("retuned.json"), json.dumps(netlist))
+            arguments = [
+                *self.family.device_arguments(self.board.device),
+                *("--json", f"{self.name}.retuned.json", text_option, f"{self.name}.part.{text}"),
+                *("--no-pack", "--no-place", "--no-route"),
+            ]
+            self._stage(
+                "retune",
+                self.tools.nextpnr,
+                arguments,
+                inputs=[self.path("retuned.json")],
+                products=[text],
+            )
+        binary = self.family.bitstream
+        self._stage(
+            "pack",
+            self.tools.packer,
+            self.family.pack(f"{self.name}.{text}", f"{self.name}.part.{binary}"),
+            inputs=[self.path(text)],
+            products=[binary],
+        )
+        return self.path(binary)
+
+    def check_oscillator_domain(self, report: Report) -> None:
+        needed_mhz = self.board.clock.hz / 1e6
+        slow = min((f for name, f in report.fmax_mhz.items() if name != "clk"), default=math.inf)
+        if slow < needed_mhz:
+            raise ToolError(
+                "nextpnr",
+                f"the link reaches {slow:.1f} MHz, the oscillator has {needed_mhz:g} MHz",
+                f"its log is {self.path('nextpnr.log')}",
+            )
+
+    def result(self, report: Report, netlist: Path, pll: PllSettings, bitstream: Path) -> BuildResult:
+        family, nothing = self.family, Usage(0, 0)
+        used = report.utilisation
+        lut = used[family.lut]
+        if family.ff:
+            ff = used[family.ff]
+        else:
+            cells = count_cells(json.loads(netlist.read_text(encoding="utf-8")))
+            count = sum(n for cell, n in cells.items() if cell.startswith(family.ff_cells))
+            ff = Usage(count, lut.available)
+        return BuildResult(
+            bitstream=bitstream,
+            fmax_mhz=report.fmax_of("clk"),
+            clock_mhz=pll.output_mhz,
+            lut=lut,
+            ff=ff,
+            bram=used[family.bram],
+            dsp=used.get(family.dsp, nothing),
+            spram=used.get(family.spram, nothing),
+            versions=self.tools.versions,
+            logs=tuple(self.path(f"{stage}.log") for stage in ("yosys", "nextpnr", "pack")),
+        )
+
+    def _stage(
+        self,
+        stage: str,
+        tool: Tool,
+        arguments: Sequence[str],
+        *,
+        inputs: Sequence[Path],
+        products: Sequence[str],
+        interesting: str = r"$^",
+    ) -> None:
+        digest = hashlib.sha256(json.dumps([tool.version, list(arguments)]).encode())
+        for path in inputs:
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        stamp = self.path(f"{stage}.stamp")
+        finished = [self.path(product) for product in products]
+        if (
+            all(path.exists() for path in finished)
+            and stamp.exists()
+            and stamp.read_text(encoding="utf-8") == digest.hexdigest()
+        ):
+            return
+        if self.progress:
+            self.progress(f"{tool.name} {tool.version}")
+        log = self.path(f"{stage}.log")
+        try:
+            tool.run(
+                arguments,
+                folder=self.out_dir,
+                log=log,
+                progress=self.progress,
+                interesting=interesting,
+            )
+        except ToolError as error:
+            raise _explained(error, self.board) from error
+        stamp.unlink(missing_ok=True)
+        for product, path in zip(products, finished, strict=True):
+            os.replace(self.path(f"part.{product}"), path)
+        _write(stamp, digest.hexdigest())
+
+
+def _explained(error: ToolError, board: Board) -> Exception:
+    # nextpnr's words for a device that is too small.
+    for sign in ("Unable to place cell", "failed to place", "no Bels remaining", "unable to find"):
+        if sign.lower() in error.problem.lower():
+            return PlanError(board.title, f"the design does not fit ({error.problem})", error.hint)
+    return error
+
+
+def _text(content: str | bytes) -> str:
+    return content if isinstance(content, str) else content.decode()
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What surrounds an accelerator on a board: clocks, reset, pins, and the link to the host."""
+
+from typing import Any
+
+from amaranth.hdl import DomainRenamer, Elaboratable, Module, Signal
+from amaranth.lib import io, wiring
+from amaranth.lib.fifo import AsyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from pysnn_hw.hdl.clock import ClockGenerator, PllSettings
+from pysnn_hw.hdl.link.link_top import LinkTop
+from pysnn_hw.hdl.link.parameters import LinkParameters
+from pysnn_hw.plan.board import Board
+
+__all__ = ["BoardTop", "LinkedAccelerator", "uart_divisor"]
+
+
+def uart_divisor(board: Board) -> int:
+    """Cycles of the board's oscillator in one UART bit."""
+    return round(board.clock.hz / board.link.baud)
+
+
+class LinkedAccelerator(wiring.Component):  # type: ignore[misc]
+    """An accelerator in domain ``sync`` and the link to its host in domain ``board``.
+
+    The link runs from the oscillator, so its baud rate and time-outs are exact and do not depend
+    on the clock that the accelerator turns out to reach. Streams cross in asynchronous FIFOs.
+
+    Parameters
+    ----------
+    accelerator
+        As for `pysnn_hw.hdl.link.uart_top.UartTop`.
+    parameters
+        See `LinkParameters`; clock and divisor are those of the oscillator.
+
+    Members
+    -------
+    rx, tx : In(1), Out(1)
+        UART pins.
+    """
+
+    crossing_depth = 4
+
+    def __init__(self, accelerator: wiring.Component, parameters: LinkParameters) -> None:
+        self.accelerator, self.parameters = accelerator, parameters
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        """Connects the parts."""
+        m = Module()
+        m.submodules.accelerator = accelerator = self.accelerator
+        link = LinkTop(self.parameters)
+        m.submodules.link = DomainRenamer("board")(link)
+        m.d.comb += [link.rx.eq(self.rx), self.tx.eq(link.tx)]
+        self._cross(m, "image", link.image, "board", accelerator.i, "sync")
+        self._cross(m, "result", accelerator.o, "sync", link.result, "board")
+        return m
+
+    def _cross(
+        self, m: Module, name: str, source: Any, source_domain: str, sink: Any, sink_domain: str
+    ) -> None:
+        # Field by field: the layouts agree in names, not always in the order of the fields.
+        layout = sink.p.shape()
+        m.submodules[f"{name}_crossing"] = fifo = AsyncFIFO(
+            width=layout.size,
+            depth=self.crossing_depth,
+            w_domain=source_domain,
+            r_domain=sink_domain,
+        )
+        word = Signal(layout, name=f"{name}_word")
+        m.d.comb += [word[field].eq(source.p[field]) for field, _ in layout]
+        m.d.comb += [
+            fifo.w_data.eq(word),
+            fifo.w_en.eq(source.valid),
+            source.ready.eq(fifo.w_rdy),
+            sink.p.eq(fifo.r_data),
+            sink.valid.eq(fifo.r_rdy),
+            fifo.r_en.eq(sink.ready),
+        ]
+
+
+class BoardTop(Elaboratable):  # type: ignore[misc]
+    """A design on the pins of a board.
+
+    Parameters
+    ----------
+    design
+        Elaboratable with ``rx`` and ``tx`` that uses the domains ``sync`` and ``board``.
+    board
+        See `Board`.
+    pll
+        What ``sync`` is made by.
+    """
+
+    def __init__(self, design: Any, board: Board, pll: PllSettings) -> None:
+        self.design, self.board, self.pll = design, board, pll
+
+    def elaborate(self, platform: Any) -> Module:
+        """Connects the parts."""
+        m = Module()
+        pin = platform.request(self.board.clock.resource, 0, dir="-")
+        if self.pll.kind == "EHXPLLL":
+            m.submodules.oscillator = oscillator = io.Buffer("i", pin)
+            clock_input = oscillator.i
+        else:
+            clock_input = pin.io  # the PLL is its own input buffer
+        m.submodules.clocks = ClockGenerator(self.pll, clock_input)
+        m.submodules.design = self.design
+        uart = platform.request(self.board.link.resource, 0)
+        m.d.comb += [self.design.rx.eq(uart.rx.i), uart.tx.o.eq(self.design.tx)]
+        return m
