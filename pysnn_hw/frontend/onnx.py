@@ -59,7 +59,7 @@ def reference(model: OnnxModel) -> Reference:
     """Run the file in the onnx package's own evaluator; call only after `build` accepted it."""
 
     def run(x: Array) -> Array:
-        evaluator = ReferenceEvaluator(model.proto, new_ops=[MaxPool, AveragePool])
+        evaluator = ReferenceEvaluator(model.proto, new_ops=[MaxPool, AveragePool, LogSoftmax])
         images = x.reshape(len(x), *model.sizes).astype(model.dtype)
         output: Any = evaluator.run(None, {model.input: images})
         return np.asarray(output[0])
@@ -92,6 +92,17 @@ class AveragePool(_Pool):
     def _run(self, x: Array, **attributes: Any) -> tuple[Array]:
         windows = self._windows(x, attributes["kernel_shape"], attributes.get("strides"))
         return (windows.mean(axis=(4, 5), dtype=x.dtype),)
+
+
+class LogSoftmax(OpRun):  # type: ignore[misc]
+    """The package's own takes the logarithm of a softmax that may have underflowed to 0."""
+
+    op_domain = ""
+
+    def _run(self, x: Array, **attributes: Any) -> tuple[Array]:
+        axis = attributes.get("axis", -1)
+        shifted = x - x.max(axis=axis, keepdims=True)
+        return (shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True)),)
 
 
 def _layer(b: GraphBuilder, model: OnnxModel, node: onnx.NodeProto, env: dict[str, Value]) -> Value:
