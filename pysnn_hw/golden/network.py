@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from pysnn_hw.errors import DataError
-from pysnn_hw.golden.reference import simulate_reference
-from pysnn_hw.golden.result import Result, concatenate
-from pysnn_hw.ir.snn import Array, FixedNetwork
+from pysnn_hw.golden.engine import Output, run
+from pysnn_hw.golden.program import Program, compile_program
+from pysnn_hw.golden.result import Result, Trace, concatenate
+from pysnn_hw.ir.check import check_fixed
+from pysnn_hw.ir.snn import Array, FixedNetwork, Population
+
+_BLOCK_BYTES = 1 << 20  # spikes in flight per thread: what a second-level cache holds
 
 
 def simulate(
@@ -20,6 +25,7 @@ def simulate(
     *,
     trace: bool = False,
     batch: int = 256,
+    threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
     """Simulate ``images`` and return scores, classes and activity.
@@ -34,17 +40,21 @@ def simulate(
         Also keep every spike and every final membrane (memory grows with N * T * neurons).
     batch
         Images at a time: what bounds the working memory, without effect on the result.
+    threads
+        Number of threads; None for one per available processor. Without effect on the result.
     progress
         Called as ``progress(images done, images in all)`` after each batch.
 
     Raises
     ------
+    NetworkError
+        If the network breaks a rule of `check_fixed`.
     DataError
         If the images do not suit the network's input.
     """
     parts = []
     done = 0
-    for part in simulate_batches(net, images, trace=trace, batch=batch):
+    for part in simulate_batches(net, images, trace=trace, batch=batch, threads=threads):
         parts.append(part)
         done += len(part.classes)
         if progress is not None:
@@ -53,15 +63,29 @@ def simulate(
 
 
 def simulate_batches(
-    net: FixedNetwork, images: Array, *, trace: bool = False, batch: int = 256
+    net: FixedNetwork,
+    images: Array,
+    *,
+    trace: bool = False,
+    batch: int = 256,
+    threads: int | None = None,
 ) -> Iterator[Result]:
-    """`simulate`, handing out the result of each batch as it is done; memory stays bounded."""
+    """`simulate`, handing out the result of each batch as it is done.
+
+    Memory stays bounded if the caller lets go of results, even with traces; ``images`` may be a
+    memory map.
+    """
+    check_fixed(net)
     check_images(net, images)
-    for start in range(0, len(images), batch):
-        part = images[start : start + batch]
-        check_range(net, part)
-        result = simulate_reference(net, part)
-        yield result if trace else replace(result, trace=None)
+    program = compile_program(net)
+    workers = threads or len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(images), batch):
+            part = np.asarray(images[start : start + batch])
+            check_range(net, part)
+            slices = np.array_split(part, min(workers, len(part)))
+            done = pool.map(lambda piece: _run(net, program, piece, trace), slices)
+            yield concatenate(list(done))
 
 
 def check_images(net: FixedNetwork, images: Array) -> None:
@@ -92,3 +116,38 @@ def check_range(net: FixedNetwork, images: Array) -> None:
             f"values {low}..{high} leave the input's range "
             f"{net.input.minimum}..{net.input.maximum}",
         )
+
+
+def _run(net: FixedNetwork, program: Program, images: Array, trace: bool) -> Result:
+    n, neurons, kept = len(images), len(program.bias), len(images) if trace else 0
+    values = images.transpose(0, 2, 3, 1).reshape(n, -1).astype(program.weights.dtype)
+    output = Output(
+        scores=np.zeros((n, net.populations[-1].size), np.int64),
+        spikes=np.zeros((n, len(net.populations)), np.int64),
+        sops=np.zeros((n, len(net.projections)), np.int64),
+        spike_trace=np.empty((kept, net.timesteps, neurons), np.uint8),
+        membrane_trace=np.empty((kept, neurons), np.int64),
+    )
+    block = min(net.timesteps, max(1, _BLOCK_BYTES // neurons))
+    run(program, values - program.zero_point, block, output)
+    return Result(
+        output.scores,
+        output.scores.argmax(axis=1),
+        {p.name: output.spikes[:, k] for k, p in enumerate(net.populations) if p.kind == "fire"},
+        {p.name: output.sops[:, k] for k, p in enumerate(net.projections)},
+        _trace(net, program, output) if trace else None,
+    )
+
+
+def _trace(net: FixedNetwork, program: Program, output: Output) -> Trace:
+    def cut(values: Array, index: int, population: Population) -> Array:
+        first = program.populations[index]["first"]
+        c, h, w = population.shape
+        mine = values[..., first : first + population.size].reshape(*values.shape[:-1], h, w, c)
+        return np.ascontiguousarray(np.moveaxis(mine, -1, -3))
+
+    fires = [(k, p) for k, p in enumerate(net.populations) if p.kind == "fire"]
+    return Trace(
+        {p.name: cut(output.spike_trace, k, p) for k, p in fires},
+        {p.name: cut(output.membrane_trace, k, p) for k, p in enumerate(net.populations)},
+    )

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Compiled, event-driven kernels of projections and neurons.
+
+Membranes, weights and events are all float32 or all int32, whatever is proven exact. Innermost
+loops index with unsigned integers: numba guards signed ones against negative values, which would
+keep the loops from being vectorised.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from pysnn_hw.golden.program import MAX_POOL, NO_POOL, Row
+from pysnn_hw.ir.snn import Array
+
+_compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+
+
+@_compiled
+def accumulate(
+    membrane: Array, events: Array, p: Row, weights: Array, found: Array, values: Array
+) -> int:
+    """Add weighted ``events``, (H, W, C) flat, to the target's membranes; return the SOPs.
+
+    ``p`` is a row of the projection table; ``found`` (uint64) and ``values`` are scratch for the
+    events of one pixel, C + 4 each.
+    """
+    channels, span = p.channels, p.out_channels // p.groups
+    meets = (p.columns + p.stride_x - 1) // p.stride_x
+    kernel_row = p.stride_x * meets * span
+    sops = 0
+    for y in range(p.pooled_height):
+        oy_first, oy_last = _reach(y + p.top, p.rows, p.stride_y, p.out_height)
+        for x in range(p.pooled_width):
+            pixel = np.uintp((y * p.pooled_width + x) * channels)
+            count = _compress(events, pixel, p, p.rows * kernel_row, found, values)
+            if count == 0:
+                continue
+            ox_first, ox_last = _reach(x + p.left, p.columns, p.stride_x, p.out_width)
+            if oy_first > oy_last or ox_first > ox_last:
+                continue
+            taps = ox_last - ox_first + 1
+            sops += np.int64(count) * (oy_last - oy_first + 1) * taps * span
+            # Where the first output column finds its weight inside a kernel row.
+            phase, largest = (x + p.left) % p.stride_x, (x + p.left) // p.stride_x - ox_first
+            skip = (phase * meets + meets - 1 - largest) * span
+            for oy in range(oy_first, oy_last + 1):
+                row = np.uintp((y + p.top - oy * p.stride_y) * kernel_row + skip)
+                into = np.uintp((oy * p.out_width + ox_first) * p.out_channels)
+                if p.groups == 1:
+                    width = np.uintp(taps * span)
+                    _add_pixel(membrane, into, weights, row, found, values, count, width)
+                else:
+                    _add_groups(membrane, into, weights, row, events, pixel, p, taps)
+    return sops
+
+
+@_compiled
+def _reach(position: int, kernel: int, stride: int, size: int) -> tuple[int, int]:
+    """First and last output coordinate whose window holds the padded input ``position``."""
+    return max(0, -((kernel - 1 - position) // stride)), min(size - 1, position // stride)
+
+
+@_compiled
+def _compress(
+    events: Array, pixel: np.uintp, p: Row, per_channel: int, found: Array, values: Array
+) -> np.uintp:
+    """Gather a pixel's non-zero events and where their weights start; return how many."""
+    count, offset = np.uintp(0), np.uintp(p.weights)
+    for i in range(pixel, pixel + np.uintp(p.channels)):
+        found[count], values[count] = offset, events[i]
+        count += np.uintp(events[i] != 0)
+        offset += np.uintp(per_channel)
+    return count
+
+
+@_compiled
+def _add_pixel(
+    membrane: Array,
+    into: np.uintp,
+    weights: Array,
+    row: np.uintp,
+    found: Array,
+    values: Array,
+    count: np.uintp,
+    width: np.uintp,
+) -> None:
+    """Add a pixel's events to ``width`` neighbouring membranes, four at a time."""
+    for extra in range(count, count + np.uintp(3)):
+        found[extra], values[extra] = found[0], 0
+    for k in range(np.uintp(0), count, np.uintp(4)):
+        a, p = found[k] + row, values[k]
+        if k + np.uintp(1) == count:
+            for j in range(width):
+                membrane[into + j] += p * weights[a + j]
+            return
+        b, q = found[k + np.uintp(1)] + row, values[k + np.uintp(1)]
+        c, r = found[k + np.uintp(2)] + row, values[k + np.uintp(2)]
+        d, s = found[k + np.uintp(3)] + row, values[k + np.uintp(3)]
+        for j in range(width):
+            membrane[into + j] += (
+                p * weights[a + j] + q * weights[b + j] + r * weights[c + j] + s * weights[d + j]
+            )
+
+
+@_compiled
+def _add_groups(
+    membrane: Array,
+    into: np.uintp,
+    weights: Array,
+    row: np.uintp,
+    events: Array,
+    pixel: np.uintp,
+    p: Row,
+    taps: int,
+) -> None:
+    """Add a pixel's events to the membranes of their own groups."""
+    span, per_group = p.out_channels // p.groups, p.channels // p.groups
+    meets = (p.columns + p.stride_x - 1) // p.stride_x
+    per_channel = p.rows * p.stride_x * meets * span
+    for c in range(p.channels):
+        value = events[pixel + np.uintp(c)]
+        if value != 0:
+            start = np.uintp(p.weights + c * per_channel) + row
+            group = into + np.uintp(c // per_group * span)
+            for tap in range(taps):
+                v, w = group + np.uintp(tap * p.out_channels), start + np.uintp(tap * span)
+                for j in range(np.uintp(span)):
+                    membrane[v + j] += value * weights[w + j]
+
+
+@_compiled
+def arrive(spikes: Array, p: Row, state: Array, line: Array, events: Array) -> None:
+    """Pool a source's ``spikes``, (H, W, C) flat, into the ``events`` that the synapses see.
+
+    ``state`` holds the network's running maxima, ``line`` is scratch for one row of a map.
+    """
+    size = np.uintp(len(spikes))
+    if p.pool == NO_POOL:
+        for i in range(size):
+            events[i] = spikes[i]
+    elif p.pool == MAX_POOL:
+        totals = state[p.totals : p.totals + len(spikes)]
+        for i in range(size):
+            totals[i] += spikes[i]
+        _pool(totals, p, line, events)
+        peaks = np.uintp(p.peaks)
+        for i in range(np.uintp(p.pooled_height * p.pooled_width * p.channels)):
+            peak = events[i]
+            events[i] = peak - state[peaks + i]
+            state[peaks + i] = peak
+    else:
+        _pool(spikes, p, line, events)
+
+
+@_compiled
+def _pool(source: Array, p: Row, line: Array, out: Array) -> None:
+    """Sum or maximum of each window: first down the columns, whole rows at a time."""
+    length, channels = np.uintp(p.width * p.channels), np.uintp(p.channels)
+    largest = p.pool == MAX_POOL
+    for y in range(p.pooled_height):
+        for dy in range(p.pool_rows):
+            row = np.uintp((y * p.pool_stride_y + dy) * p.width * p.channels)
+            if dy == 0:
+                for j in range(length):
+                    line[j] = source[row + j]
+            elif largest:
+                for j in range(length):
+                    line[j] = max(line[j], source[row + j])
+            else:
+                for j in range(length):
+                    line[j] += source[row + j]
+        for x in range(p.pooled_width):
+            window = np.uintp((y * p.pooled_width + x) * p.channels)
+            for j in range(channels):
+                out[window + j] = line[np.uintp(x * p.pool_stride_x * p.channels) + j]
+            for dx in range(1, p.pool_columns):
+                part = np.uintp((x * p.pool_stride_x + dx) * p.channels)
+                if largest:
+                    for j in range(channels):
+                        out[window + j] = max(out[window + j], line[part + j])
+                else:
+                    for j in range(channels):
+                        out[window + j] += line[part + j]
+
+
+@_compiled
+def fire(membrane: Array, current: Array, threshold: Array, limits: Array, spikes: Array) -> int:
+    """Add the constant ``current``, fire, subtract, clamp; return the number of non-zero spikes.
+
+    ``limits`` is (0, spike_max, v_min, v_max). The quotient (float32 of integers below 2**24, or
+    float64 of 32-bit integers) is never rounded up to the next integer k: ``k - 1 / threshold`` is
+    farther from k than half a unit in the last place.
+    """
+    zero, largest, low, high = limits[0], limits[1], limits[2], limits[3]
+    if largest == 1:
+        for j in range(len(membrane)):
+            u, theta = membrane[j] + current[j], threshold[j]
+            fires = u >= theta
+            spikes[j] = fires
+            membrane[j] = min(max(u - theta if fires else u, low), high)
+    else:
+        for j in range(len(membrane)):
+            u, theta = membrane[j] + current[j], threshold[j]
+            s = min(max(np.floor(u / theta), zero), largest)
+            spikes[j] = np.uint8(s)
+            membrane[j] = min(max(u - s * theta, low), high)
+    count = 0
+    for j in range(len(spikes)):
+        count += spikes[j] != 0
+    return count

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A network laid out for the kernels: flat arrays and tables of offsets.
+
+Maps are stored (H, W, C), so that one event touches contiguous membranes: those of all output
+channels of neighbouring columns.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pysnn_hw.ir.snn import INPUT, Array, ConvView, FixedNetwork, Population, Projection
+from pysnn_hw.ir.widths import widths
+
+POPULATION = np.dtype(
+    [
+        ("first", np.int64),  # of its neurons, among all neurons of the network
+        ("size", np.int64),
+        ("fires", np.int64),  # 0 for the readout
+    ]
+)
+PROJECTION = np.dtype(
+    [
+        ("target", np.int64),  # index of a population
+        ("source", np.int64),  # index of a population; -1 for the input
+        ("first", np.int64),  # of the source's neurons; 0 for the input
+        ("height", np.int64),  # of the source's map, before pooling
+        ("width", np.int64),
+        ("channels", np.int64),
+        ("pool", np.int64),  # NO_POOL, SUM_POOL or MAX_POOL
+        ("pool_rows", np.int64),
+        ("pool_columns", np.int64),
+        ("pool_stride_y", np.int64),
+        ("pool_stride_x", np.int64),
+        ("pooled_height", np.int64),
+        ("pooled_width", np.int64),
+        ("totals", np.int64),  # first entry in the state of running maxima: totals of the source
+        ("peaks", np.int64),  # and, per window, the largest total so far
+        ("rows", np.int64),  # of the kernel
+        ("columns", np.int64),
+        ("stride_y", np.int64),
+        ("stride_x", np.int64),
+        ("top", np.int64),
+        ("left", np.int64),
+        ("groups", np.int64),
+        ("out_height", np.int64),
+        ("out_width", np.int64),
+        ("out_channels", np.int64),
+        ("weights", np.int64),  # first entry in the weights
+    ]
+)
+NO_POOL, SUM_POOL, MAX_POOL = 0, 1, 2
+Row = Any
+"""One record of a table; its fields are known to numba, not to a type checker."""
+
+
+class Program(NamedTuple):
+    """Tables and parameters of one network; all but the tables are of one type, float32 or int32.
+
+    Attributes
+    ----------
+    populations, projections
+        Tables of `POPULATION` and `PROJECTION`, in the network's order.
+    weights
+        Of all projections, flat, each as `pack_weight` orders them.
+    bias, threshold, v_init
+        One per neuron of the network; a readout's thresholds are unused.
+    limits
+        Per population (0, spike_max, v_min, v_max).
+    zero_point
+        One per value of an (H, W, C) image.
+    state
+        The pools' running maxima at the start: zeros.
+    timesteps
+        T.
+    """
+
+    populations: Array
+    projections: Array
+    weights: Array
+    bias: Array
+    threshold: Array
+    v_init: Array
+    limits: Array
+    zero_point: Array
+    state: Array
+    timesteps: int
+
+
+def compile_program(net: FixedNetwork, dtype: npt.DTypeLike | None = None) -> Program:
+    """Lay out ``net``, which must pass `check_fixed`.
+
+    ``dtype`` is the working type; by default float32 if that is exact, as it is faster.
+    """
+    dtype = dtype or (np.float32 if exact_in_float32(net) else np.int32)
+    index = {p.name: k for k, p in enumerate(net.populations)}
+    firsts = np.cumsum([0, *(p.size for p in net.populations)])
+    populations = np.zeros(len(net.populations), POPULATION)
+    populations["first"] = firsts[:-1]
+    populations["size"] = [p.size for p in net.populations]
+    populations["fires"] = [p.kind == "fire" for p in net.populations]
+    projections = np.zeros(len(net.projections), PROJECTION)
+    weights: list[Array] = []
+    state = 0
+    for row, projection in zip(projections, net.projections, strict=True):
+        conv = projection.as_conv(net.shape_of(projection.source))
+        row["target"] = index[projection.target]
+        row["source"] = index.get(projection.source, -1)
+        row["first"] = 0 if projection.source == INPUT else firsts[row["source"]]
+        row["weights"] = sum(w.size for w in weights)
+        state = _fill_pool(row, net, projection, state)
+        _fill_synapses(row, conv)
+        weights.append(pack_weight(conv))
+    height, width = net.input.shape[1:]
+    limits = [(0, p.spike_max, p.v_min or 0, p.v_max or 0) for p in net.populations]
+    return Program(
+        populations,
+        projections,
+        np.concatenate(weights).astype(dtype),
+        _per_neuron(net.populations, "bias").astype(dtype),
+        _per_neuron(net.populations, "threshold").astype(dtype),
+        _per_neuron(net.populations, "v_init").astype(dtype),
+        np.array(limits).astype(dtype),
+        np.tile(net.input.zero_point, height * width).astype(dtype),
+        np.zeros(state, dtype),
+        net.timesteps,
+    )
+
+
+def exact_in_float32(net: FixedNetwork) -> bool:
+    """Whether every event, current and membrane, in any order of summation, is below 2**24.
+
+    The readout's membrane does not count: it is kept as an integer, one step added at a time.
+    Thresholds and clamps beyond stay beyond when rounded, so they act alike.
+    """
+    proven_widths = widths(net)
+    largest = max(max(map(abs, net.value_range(p))) for p in net.projections)
+    for population in net.populations:
+        proven = proven_widths[population.name]
+        drive = np.maximum(-proven.drive_min, proven.drive_max)
+        reach = drive + np.abs(population.per_channel("bias"))
+        if population.kind == "fire":
+            reach = reach + np.maximum(np.abs(proven.after_min), np.abs(proven.after_max))
+        largest = max(largest, int(reach.max()))
+    return largest < 1 << 24
+
+
+def pack_weight(conv: ConvView) -> Array:
+    """Weights in the order in which events meet membranes, flat.
+
+    As an array (C_in, kh, stride_x, ceil(kw / stride_x), C_out / groups): an event in column x
+    meets, of kernel row ky, the columns with kx = (x + left) mod stride_x, and the larger kx the
+    smaller the output column. Stored in descending order, they line up with the membranes.
+    """
+    co, ci, kh, kw = conv.weight.shape
+    stride = conv.stride[1]
+    meets = -(-kw // stride)
+    padded = np.zeros((co, ci, kh, meets * stride), np.int64)
+    padded[..., :kw] = conv.weight
+    split = padded.reshape(conv.groups, co // conv.groups, ci, kh, meets, stride)
+    return split[:, :, :, :, ::-1].transpose(0, 2, 3, 5, 4, 1).reshape(-1)
+
+
+def _fill_pool(row: Row, net: FixedNetwork, projection: Projection, state: int) -> int:
+    channels, height, width = net.shape_of(projection.source)
+    row["height"], row["width"], row["channels"] = height, width, channels
+    _, row["pooled_height"], row["pooled_width"] = projection.in_shape((channels, height, width))
+    pool = projection.pool
+    if pool is None:
+        row["pool"] = NO_POOL
+        return state
+    row["pool"] = SUM_POOL if pool.mode == "sum" else MAX_POOL
+    row["pool_rows"], row["pool_columns"] = pool.kernel
+    row["pool_stride_y"], row["pool_stride_x"] = pool.stride
+    if pool.mode == "sum":
+        return state
+    row["totals"] = state
+    row["peaks"] = state + channels * height * width
+    return int(row["peaks"] + row["pooled_height"] * row["pooled_width"] * channels)
+
+
+def _fill_synapses(row: Row, conv: ConvView) -> None:
+    row["rows"], row["columns"] = conv.weight.shape[2:]
+    row["stride_y"], row["stride_x"] = conv.stride
+    row["top"], row["left"] = conv.padding[:2]
+    row["groups"] = conv.groups
+    row["out_channels"], row["out_height"], row["out_width"] = conv.out_shape
+
+
+def _per_neuron(populations: tuple[Population, ...], name: str) -> Array:
+    parts = []
+    for population in populations:
+        values = getattr(population, name)
+        channels = np.broadcast_to(values if values.size else 1, (population.channels,))
+        parts.append(np.tile(channels, population.shape[1] * population.shape[2]))
+    return np.concatenate(parts)
