@@ -1,1 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
+"""From a network and a board to a schedule, with predicted cycles and resources."""
+
+from pysnn_hw.plan.activity import Activity
+from pysnn_hw.plan.board import Board, list_boards, load_board
+from pysnn_hw.plan.folding import Plan, Shortfall, evaluate, plan
+from pysnn_hw.plan.schedule import CorePlan, InputPort, Schedule, simple_schedule
+
+__all__ = [
+    "Activity",
+    "Board",
+    "CorePlan",
+    "InputPort",
+    "Plan",
+    "Schedule",
+    "Shortfall",
+    "evaluate",
+    "list_boards",
+    "load_board",
+    "plan",
+    "simple_schedule",
+]

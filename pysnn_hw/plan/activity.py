@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a network does on sample images, and what that costs each core in cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork, Pool, Projection
+from pysnn_hw.plan.geometry import ProjectionGeometry
+from pysnn_hw.plan.schedule import CorePlan, Schedule, outgoing_pool, port_geometry, scan_geometry
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """Spike trains of N sample images.
+
+    Attributes
+    ----------
+    inputs
+        int64 (N, 1, C, H, W): the input after subtracting the zero points.
+    spikes
+        Per fire population, (N, T, C, H, W): values before pooling (a golden trace).
+    """
+
+    inputs: Array
+    spikes: Mapping[str, Array]
+
+    @staticmethod
+    def of(net: FixedNetwork, images: Array, spikes: Mapping[str, Array]) -> Activity:
+        """Activity of raw integer ``images`` (N, C, H, W) with their spike trace."""
+        zero = np.reshape(np.asarray(net.input.zero_point, np.int64), (1, -1, 1, 1))
+        return Activity((images.astype(np.int64) - zero)[:, None], spikes)
+
+    @property
+    def images(self) -> int:
+        """Number of sample images N."""
+        return int(self.inputs.shape[0])
+
+    def values(self, source: str) -> Array:
+        """Spike values of a population, or the input's integers: (N, T or 1, C, H, W)."""
+        return self.inputs if source == INPUT else self.spikes[source]
+
+
+def pooled(values: Array, pool: Pool | None) -> Array:
+    """Spike values (N, T, C, H, W) after a pooling (running maximum over T for ``max``)."""
+    if pool is None:
+        return values
+    values = values.astype(np.int64)
+    if pool.mode == "max":
+        values = values.cumsum(axis=1)
+    windows = sliding_window_view(values, pool.kernel, axis=(3, 4))
+    windows = windows[:, :, :, :: pool.stride[0], :: pool.stride[1]]
+    if pool.mode == "sum":
+        return np.asarray(windows.sum(axis=(5, 6)))
+    return np.diff(windows.max(axis=(5, 6)), axis=1, prepend=0)
+
+
+def sent_values(
+    net: FixedNetwork, schedule: Schedule, activity: Activity, projection: Projection
+) -> Array:
+    """Event values that arrive over a projection, (N, T or 1, C, h, w)."""
+    values = activity.values(projection.source)
+    if projection.source == INPUT:
+        return values
+    return pooled(values, outgoing_pool(net, schedule.core_of(projection.source)))
+
+
+def event_cycles(values: Array, geometry: ProjectionGeometry, lane_kind: str) -> Array:
+    """Accumulate cycles per image, int64 (N,): an event that touches nothing takes one."""
+    count = np.bitwise_count(values) if lane_kind == "shift" else values != 0
+    return np.asarray(
+        np.einsum("ntchw,hw->n", count.astype(np.int64), np.maximum(geometry.steps(), 1))
+    )
+
+
+@dataclass(frozen=True)
+class CoreCycles:
+    """Mean cycles per image of one core: its phases, which follow each other.
+
+    Attributes
+    ----------
+    accumulate
+        Steps of all events (or the arrival of the image's integers, if that takes longer).
+    fire
+        Scanning and sending, all timesteps.
+    overhead
+        Filling and draining pipelines between phases.
+    """
+
+    population: str
+    accumulate: float
+    fire: float
+    overhead: float
+
+    @property
+    def total(self) -> float:
+        """Cycles from one image to the next if this core alone set the pace."""
+        return self.accumulate + self.fire + self.overhead
+
+
+PHASE_OVERHEAD = 28
+"""Cycles that one accumulate and one fire phase spend on filling and draining (typical)."""
+
+
+def core_cycles(
+    net: FixedNetwork, schedule: Schedule, activity: Activity, core: CorePlan
+) -> CoreCycles:
+    """Mean busy cycles of ``core`` per image on the sample images."""
+    population = net.population(core.population)
+    accumulate = 0.0
+    for port in core.inputs:
+        projection = next(p for p in net.projections if p.name == port.projection)
+        values = sent_values(net, schedule, activity, projection)
+        geometry = port_geometry(net, schedule, port.projection)
+        accumulate += float(event_cycles(values, geometry, core.lane_kind).mean())
+    scan = scan_geometry(net, core)
+    if population.kind == "readout":
+        return CoreCycles(
+            core.population, accumulate, scan.words * core.lanes, PHASE_OVERHEAD * net.timesteps
+        )
+    sent = pooled(activity.spikes[core.population], outgoing_pool(net, core)) != 0
+    n, t, c, h, w = sent.shape
+    per_word = sent.reshape(n, t, c // core.lanes, core.lanes, h, w).sum(axis=3)
+    # A word costs the cycles of its non-zero values, at least the one in which it is scanned.
+    sending = np.maximum(per_word, 1).sum(axis=(1, 2, 3, 4)).mean()
+    silent = net.timesteps * (scan.words - per_word[0, 0].size)
+    return CoreCycles(
+        core.population, accumulate, float(sending + silent), PHASE_OVERHEAD * net.timesteps
+    )

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Folding: lanes, banks, lane kind and memories per core, for a board's budget.
+
+Each core gets the cheapest folding that keeps pace with a target interval between images; the
+target falls until the budget is spent or more lanes would only wait for the image to arrive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from pysnn_hw.errors import PlanError
+from pysnn_hw.ir.snn import FixedNetwork
+from pysnn_hw.plan.activity import Activity, CoreCycles, core_cycles
+from pysnn_hw.plan.board import Board
+from pysnn_hw.plan.cost import Cost, Family, core_cost, network_cost
+from pysnn_hw.plan.schedule import CorePlan, LaneKind, MemoryKind, Schedule, simple_schedule
+
+LINK_COST = {"ecp5": Cost(lut=1400, ff=900, bram=3), "ice40": Cost(lut=1000, ff=700, bram=4)}
+"""Host link, clock crossing and boot."""
+
+LUT_LIMIT = {"ecp5": 0.80, "ice40": 0.95}
+"""Share of the LUTs that a design may use and still route at speed."""
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """A resource of which the design needs more than the board has."""
+
+    resource: str
+    needed: int
+    available: int
+    remedy: str
+
+    def __str__(self) -> str:
+        return (
+            f"needs {self.needed} {self.resource} of {self.available} "
+            f"({self.needed - self.available} too many); {self.remedy}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A schedule with what it is predicted to do and cost.
+
+    Attributes
+    ----------
+    cycles
+        Mean busy cycles per image of each core on the sample images.
+    cycles_per_image
+        Predicted interval between images.
+    cost
+        Predicted resources, link included.
+    shortfalls
+        Empty if the design fits the board.
+    """
+
+    schedule: Schedule
+    board: Board
+    cycles: tuple[CoreCycles, ...]
+    cycles_per_image: float
+    cost: Cost
+    shortfalls: tuple[Shortfall, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the board holds it."""
+        return not self.shortfalls
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that ``pysnn-hw plan --json`` prints."""
+        cores = []
+        for core, cycles in zip(self.schedule.cores, self.cycles, strict=True):
+            cores.append(
+                {
+                    "layers": list(core.populations),
+                    "lanes": core.lanes,
+                    "taps": core.banks[0] * core.banks[1],
+                    "lane_kind": core.lane_kind,
+                    "cycles": round(cycles.total, 1),
+                    "accumulate_cycles": round(cycles.accumulate, 1),
+                    "fire_cycles": round(cycles.fire, 1),
+                }
+            )
+        return {
+            "board": self.board.name,
+            "cores": cores,
+            "cycles_per_image": round(self.cycles_per_image, 1),
+            "lut": round(self.cost.lut),
+            "bram": self.cost.bram,
+            "dsp": self.cost.dsp,
+            "spram": self.cost.spram,
+            "fits": self.fits,
+            "shortfalls": [str(s) for s in self.shortfalls],
+            "schedule": self.schedule.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class _Option:
+    core: CorePlan
+    cycles: CoreCycles
+    cost: Cost
+
+
+def plan(
+    net: FixedNetwork, board: Board, activity: Activity, *, target_cycles: float | None = None
+) -> Plan:
+    """Fold ``net`` for ``board``: as fast as its budget allows.
+
+    Parameters
+    ----------
+    net
+        The network.
+    board
+        Its budget is the limit.
+    activity
+        Spike trains of sample images (calibration images, some tens).
+    target_cycles
+        Spend no more than it takes to reach this interval between images; by default as fast as
+        the image can arrive.
+
+    Returns
+    -------
+    Plan
+        The fastest that fits; if none does, the smallest, with its shortfalls.
+    """
+    family: Family = board.device.family
+    base = simple_schedule(net)
+    options = [_options(net, board, base, core, activity) for core in base.cores]
+    floor = max(float(arrival_cycles(net)), target_cycles or 0.0)
+    targets = sorted({max(floor, o.cycles.total) for choices in options for o in choices})
+    best: Schedule | None = None
+    low, high = 0, len(targets) - 1
+    while low <= high:
+        middle = (low + high) // 2
+        found = _fit(net, board, options, targets[middle])
+        if found is None:
+            low = middle + 1
+        else:
+            best, high = found, middle - 1
+    if best is None:
+        best = Schedule(tuple(_cheapest(choices, board, _WEIGHTS[0]).core for choices in options))
+    return evaluate(net, best, board, activity, family=family)
+
+
+def evaluate(
+    net: FixedNetwork,
+    schedule: Schedule,
+    board: Board,
+    activity: Activity,
+    *,
+    family: Family | None = None,
+) -> Plan:
+    """Predict what a given schedule does and costs on a board."""
+    family = family or board.device.family
+    cycles = tuple(core_cycles(net, schedule, activity, core) for core in schedule.cores)
+    cost = network_cost(net, schedule, family) + LINK_COST[family]
+    return Plan(
+        schedule,
+        board,
+        cycles,
+        max(float(arrival_cycles(net)), *(c.total for c in cycles)),
+        cost,
+        shortfalls(board, cost),
+    )
+
+
+_REMEDIES = {
+    "lut": "use fewer weight bits or fewer levels (n), or a larger board",
+    "bram": "use fewer weight bits or a smaller network, or a larger board",
+    "dsp": "use fewer lanes",
+    "spram": "use fewer weight bits or a smaller network, or a larger board",
+}
+
+
+def _available(board: Board) -> dict[str, int]:
+    budget = board.budget
+    return {
+        "lut": int(budget.luts * LUT_LIMIT[board.device.family]),
+        "bram": budget.bram.count,
+        "dsp": budget.dsps,
+        "spram": budget.spram.count if budget.spram is not None else 0,
+    }
+
+
+def shortfalls(board: Board, cost: Cost) -> tuple[Shortfall, ...]:
+    """The resources of which ``cost`` exceeds the board's budget."""
+    result = []
+    for name, available in _available(board).items():
+        needed = round(getattr(cost, name))
+        if needed > available:
+            result.append(Shortfall(name.upper(), needed, available, _REMEDIES[name]))
+    return tuple(result)
+
+
+def _options(
+    net: FixedNetwork, board: Board, base: Schedule, core: CorePlan, activity: Activity
+) -> list[_Option]:
+    """Every folding of one core that can be built, with its cycles and cost."""
+    found = []
+    for candidate in _candidates(net, board, core):
+        schedule = Schedule(
+            tuple(candidate if c.population == core.population else c for c in base.cores)
+        )
+        try:
+            cycles = core_cycles(net, schedule, activity, candidate)
+            cost = core_cost(net, schedule, candidate, board.device.family)
+        except PlanError:
+            continue
+        found.append(_Option(candidate, cycles, cost))
+    if not found:
+        raise PlanError(f"population {core.population}", "has no folding that can be built")
+    return found
+
+
+def _candidates(net: FixedNetwork, board: Board, core: CorePlan) -> list[CorePlan]:
+    population = net.population(core.population)
+    incoming = [next(p for p in net.projections if p.name == i.projection) for i in core.inputs]
+    views = [p.as_conv(net.shape_of(p.source)) for p in incoming]
+    per_group = [v.weight.shape[0] // v.groups for v in views]
+    lanes = [n for n in range(1, 65) if all(c % n == 0 for c in per_group)]
+    reach = [
+        max(min(-(-v.weight.shape[2 + a] // v.stride[a]), v.out_shape[1 + a]) for v in views)
+        for a in (0, 1)
+    ]
+    banks = sorted({(1, 1), (1, reach[1]), (reach[0], reach[1])})
+    top = max(net.value_range(p)[1] for p in incoming)
+    negative = any(net.value_range(p)[0] < 0 for p in incoming)
+    kinds: list[LaneKind] = ["add"] if top == 1 and not negative else ["lut"]
+    if kinds == ["lut"] and board.budget.dsps:
+        kinds.append("dsp")
+    if kinds[0] == "lut" and not negative:
+        kinds.append("shift")
+    memories: list[MemoryKind] = ["block"]
+    if board.device.family == "ecp5":
+        memories.append("lut")
+    weights: list[MemoryKind] = ["block", "lut"]
+    if board.budget.spram is not None:
+        weights.append("spram")
+    depth = _queue_depth(board, population.kind)
+    return [
+        replace(
+            core,
+            lanes=n,
+            banks=b,
+            lane_kind=kind,
+            membrane_memory=membrane,
+            inputs=tuple(
+                replace(port, weight_memory=weight, queue_depth=depth) for port in core.inputs
+            ),
+        )
+        for n, b, kind, membrane, weight in product(lanes, banks, kinds, memories, weights)
+    ]
+
+
+def _queue_depth(board: Board, kind: str) -> int:
+    """One block RAM's worth of events on a large device, half of one on a small."""
+    if board.device.family == "ice40":
+        return 130
+    return 514 if kind == "fire" else 258
+
+
+_WEIGHTS: tuple[dict[str, float], ...] = (
+    {"lut": 1.0, "bram": 1.0, "dsp": 1.0, "spram": 0.3},
+    {"lut": 2.0, "bram": 1.0, "dsp": 0.5, "spram": 0.1},
+    {"lut": 1.0, "bram": 3.0, "dsp": 0.7, "spram": 0.1},
+    {"lut": 3.0, "bram": 3.0, "dsp": 0.2, "spram": 0.1},
+    {"lut": 1.0, "bram": 1.0, "dsp": 4.0, "spram": 2.0},
+)
+"""Relative prices at which the cheapest folding is sought; the first that fits is taken."""
+
+
+def _price(cost: Cost, board: Board, weights: dict[str, float]) -> float:
+    available = _available(board)
+    return sum(weights[name] * getattr(cost, name) / max(available[name], 1) for name in available)
+
+
+def _cheapest(choices: list[_Option], board: Board, weights: dict[str, float]) -> _Option:
+    return min(choices, key=lambda o: (_price(o.cost, board, weights), o.cycles.total))
+
+
+def _fit(
+    net: FixedNetwork, board: Board, options: list[list[_Option]], target: float
+) -> Schedule | None:
+    """The cheapest schedule that keeps the target and fits, or None."""
+    allowed = [[o for o in choices if o.cycles.total <= target] for choices in options]
+    if not all(allowed):
+        return None
+    family: Family = board.device.family
+    for weights in _WEIGHTS:
+        chosen = tuple(_cheapest(choices, board, weights).core for choices in allowed)
+        schedule = Schedule(chosen)
+        cost = network_cost(net, schedule, family) + LINK_COST[family]
+        if not shortfalls(board, cost):
+            return schedule
+    return None
+
+
+def arrival_cycles(net: FixedNetwork) -> int:
+    """Cycles that an image takes to enter: one per integer, one for its end."""
+    c, h, w = net.input.shape
+    return c * h * w + 1
