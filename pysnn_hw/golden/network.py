@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from pysnn_hw.errors import DataError
-from pysnn_hw.golden.engine import Output, run
-from pysnn_hw.golden.program import Program, compile_program
+from pysnn_hw.golden.kernels import run
+from pysnn_hw.golden.program import Output, Program, compile_program
 from pysnn_hw.golden.result import Result, Trace, concatenate
 from pysnn_hw.ir.check import check_fixed
 from pysnn_hw.ir.snn import Array, FixedNetwork, Population

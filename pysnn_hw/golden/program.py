@@ -7,11 +7,12 @@ channels of neighbouring columns.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from pysnn_hw.golden.kernels import MAX_POOL, NO_POOL, SUM_POOL, Row
 from pysnn_hw.ir.snn import INPUT, Array, ConvView, FixedNetwork, Population, Projection
 from pysnn_hw.ir.widths import widths
 
@@ -52,9 +53,6 @@ PROJECTION = np.dtype(
         ("weights", np.int64),  # first entry in the weights
     ]
 )
-NO_POOL, SUM_POOL, MAX_POOL = 0, 1, 2
-Row = Any
-"""One record of a table; its fields are known to numba, not to a type checker."""
 
 
 class Program(NamedTuple):
@@ -88,6 +86,30 @@ class Program(NamedTuple):
     zero_point: Array
     state: Array
     timesteps: int
+
+
+class Output(NamedTuple):
+    """Where a run leaves its results; the traces have no rows if they are not wanted.
+
+    Attributes
+    ----------
+    scores
+        int64 (N, classes).
+    spikes
+        int64 (N, populations): non-zero spikes.
+    sops
+        int64 (N, projections).
+    spike_trace
+        uint8 (N, T, neurons), each population (H, W, C).
+    membrane_trace
+        int64 (N, neurons), after the last step.
+    """
+
+    scores: Array
+    spikes: Array
+    sops: Array
+    spike_trace: Array
+    membrane_trace: Array
 
 
 def compile_program(net: FixedNetwork, dtype: npt.DTypeLike | None = None) -> Program:
