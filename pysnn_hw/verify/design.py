@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The accelerator under test: its Verilog and what its ports mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from amaranth.back import verilog
+
+from pysnn_hw.golden import Result, Trace
+from pysnn_hw.hdl.accelerator import Accelerator
+from pysnn_hw.ir.snn import Array, FixedNetwork
+from pysnn_hw.plan.schedule import Schedule
+from pysnn_hw.verify.words import Words, in_scan_order, pack, unpack, words_for
+
+TOP = "accelerator"
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """The verification output of one fire population.
+
+    Attributes
+    ----------
+    population
+        Index in ``net.populations``; ``name`` is its name.
+    order
+        (y, x, group) of each word in firing order, int64 (words, 3).
+    lanes, spike_bits, membrane_bits
+        Values per word and their widths.
+    """
+
+    population: int
+    name: str
+    order: Array
+    lanes: int
+    spike_bits: int
+    membrane_bits: int
+
+    @property
+    def words(self) -> int:
+        """Words per timestep."""
+        return len(self.order)
+
+    @property
+    def port(self) -> str:
+        """Prefix of its ports."""
+        return f"probe_{self.population}"
+
+    @property
+    def spike_words(self) -> int:
+        """32-bit words of one word of spikes."""
+        return words_for(self.lanes * self.spike_bits)
+
+    @property
+    def membrane_words(self) -> int:
+        """32-bit words of one word of membranes."""
+        return words_for(self.lanes * self.membrane_bits)
+
+    def spikes(self, trace: Trace) -> Words:
+        """Expected spike words, (N, T, words, spike_words)."""
+        maps = in_scan_order(trace.spikes[self.name], self.order, self.lanes)
+        return pack(maps, self.spike_bits)
+
+    def membranes(self, trace: Trace) -> Words:
+        """Expected final membrane words, (N, words, membrane_words)."""
+        maps = in_scan_order(trace.membranes[self.name], self.order, self.lanes)
+        return pack(maps, self.membrane_bits)
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """An accelerator with probes, ready to be compiled and compared."""
+
+    net: FixedNetwork
+    schedule: Schedule
+
+    @cached_property
+    def _accelerator(self) -> Accelerator:
+        return Accelerator(self.net, self.schedule, probes=True)
+
+    @cached_property
+    def probes(self) -> tuple[Probe, ...]:
+        """One per fire population, in topological order."""
+        return tuple(
+            Probe(
+                k,
+                spec.population.name,
+                spec.scan.order(),
+                spec.plan.lanes,
+                spec.spike_shape.width,
+                spec.bits,
+            )
+            for k, spec in enumerate(self._accelerator.specs[:-1])
+        )
+
+    @property
+    def classes(self) -> int:
+        """Scores per image."""
+        return self.net.populations[-1].channels
+
+    @property
+    def output_words(self) -> int:
+        """32-bit words of one transfer on ``o``."""
+        return words_for(int(self._accelerator.readout.o_layout.size))
+
+    def write_verilog(self, path: Path) -> None:
+        """Write the Verilog of the top module `TOP`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(verilog.convert(self._accelerator, name=TOP))
+
+    def input_words(self, images: Array) -> Words:
+        """Transfers on ``i``, (N, C * H * W) words in H, W, C order."""
+        layout = self._accelerator.encoder.i_layout
+        last = layout["last"].offset
+        values = np.moveaxis(images, 1, -1).reshape(len(images), -1).astype(np.int64)
+        words = values & ((1 << last) - 1)
+        words[:, -1] |= 1 << last
+        return words.astype(np.uint32)
+
+    def expected_output(self, result: Result, errors: Sequence[int] | None = None) -> Words:
+        """Transfers on ``o``, (N, classes, output_words)."""
+        layout = self._accelerator.readout.o_layout
+        images, classes = result.scores.shape
+        fields = {
+            "score": result.scores,
+            "winner": np.zeros((images, classes), np.int64),
+            "error": np.zeros((images, classes), np.int64),
+            "last": np.zeros((images, classes), np.int64),
+        }
+        fields["winner"][:, -1] = result.classes
+        fields["error"][:, -1] = 0 if errors is None else errors
+        fields["last"][:, -1] = 1
+        packed = np.zeros((images, classes), np.uint64)
+        for name, values in fields.items():
+            field = layout[name]
+            mask = np.uint64((1 << field.width) - 1)
+            packed |= (values.astype(np.int64).astype(np.uint64) & mask) << np.uint64(field.offset)
+        return packed[..., None].view("<u4")[..., : self.output_words]
+
+    def scores(self, output: Words) -> tuple[Array, Array]:
+        """Scores (N, classes) and winners (N,) of transfers on ``o``, (N, classes, words)."""
+        layout = self._accelerator.readout.o_layout
+        score = unpack(output, 1, layout["score"].width, signed=True)[..., 0]
+        whole = unpack(output, 1, int(layout.size), signed=False)[..., 0]
+        winner = whole >> layout["winner"].offset & ((1 << layout["winner"].width) - 1)
+        return score, winner[:, -1]
