@@ -78,7 +78,8 @@ class Tensor:
     """An activation of the source model.
 
     ``node`` computes it; ``rank`` is its number of dimensions in the source, batch included: 4 for
-    (N, C, H, W), 2 for (N, K). Reading the shape or rank of an unknown one raises `Unresolved`.
+    (N, C, H, W), 2 for (N, K); dimensions
+    left out have size 1. Reading the shape or rank of an unknown one raises `Unresolved`.
     """
 
     node: str

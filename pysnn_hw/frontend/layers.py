@@ -184,10 +184,8 @@ def reshape(b: GraphBuilder, name: str, x: Tensor, target: Sequence[int]) -> Ten
         rest = tuple(sizes[1:])
         if rest == x.source_shape:
             return x
-        if rest == x.shape:
-            return Tensor(x.node, x.shape, 4)
-        if len(rest) == 1 and x.shape[1:] == (1, 1):
-            return Tensor(x.node, x.shape, 2)
+        if rest == x.shape[: len(rest)] and set(x.shape[len(rest) :]) <= {1}:
+            return Tensor(x.node, x.shape, len(sizes))
         if len(rest) == 1:
             return b.emit(Flatten, name, [x], rank=2)
     source = (b.batch, *x.source_shape)
@@ -279,7 +277,7 @@ def pad(
 def per_channel(x: Tensor, constant: Value) -> Array:
     """``constant`` as float64 (C,) if it broadcasts over everything but the channels of ``x``."""
     values = np.asarray(constant, dtype=np.float64)
-    wanted = (x.shape[0],) if x.rank == 2 else (x.shape[0], 1, 1)
+    wanted = (x.shape[0],) + (1,) * (x.rank - 2)
     shape = values.shape[-len(wanted) :]
     aligned = (1,) * (len(wanted) - len(shape)) + shape
     if values.size == 1 and values.ndim <= x.rank:

@@ -234,6 +234,8 @@ class _Reader:
         if len(graph.nodes) > MAX_NODES:
             raise ModelError(self.where, f"has {len(graph.nodes)} calls, more than {MAX_NODES}")
         for node in graph.nodes:
+            if node.target.startswith("torch.ops.aten._assert"):
+                continue  # guards of the tracer: they compute nothing
             args = {a.name: _argument(a.arg) for a in node.inputs}
             output = _argument(node.outputs[0]) if node.outputs else None
             name = output.name if isinstance(output, Ref) else ""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Small models of each kind, and ways to evaluate them without our package."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,8 @@ def run_onnx(model, x):
 
 def run_torch(module, x):
     module.eval()
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "same" padding of even kernels
         return module(torch.from_numpy(x)).numpy()
 
 
@@ -112,8 +114,6 @@ def small_onnx():
 
 def export_pt2(module, shape, path, batch=2):
     """Save an exported program; torch's own deprecation warnings are not ours."""
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.export.export(module.eval(), (torch.zeros(batch, *shape),))

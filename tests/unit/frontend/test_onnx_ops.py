@@ -208,7 +208,9 @@ def test_first_layer_may_be_a_normalisation(tmp_path):
 
 def test_float64_model(tmp_path):
     w = RNG.standard_normal((4, 6))
-    model = onnx_model([node("Gemm", "x w", "y", transB=1)], {"w": w}, (6,), dtype=TensorProto.DOUBLE)
+    model = onnx_model(
+        [node("Gemm", "x w", "y", transB=1)], {"w": w}, (6,), dtype=TensorProto.DOUBLE
+    )
     (linear,) = import_model(save_onnx(model, tmp_path)).graph.nodes[1:]
     np.testing.assert_array_equal(linear.weight, w)
 
