@@ -176,7 +176,7 @@ class FireCore(wiring.Component):
 
         m.submodules.held = mem = memory.Memory(
             shape=signed(spec.held_bits * spec.scan.lanes),
-            depth=spec.scan.words,
+            depth=max(2, spec.scan.words),
             init=[],
             attrs={"ram_style": "block"},
         )

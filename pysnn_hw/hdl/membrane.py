@@ -82,7 +82,7 @@ class MembraneBank(wiring.Component):
         m = Module()
         m.submodules.memory = mem = memory.Memory(
             shape=unsigned(self.word.size),
-            depth=self.depth,
+            depth=max(2, self.depth),  # a single word would have an address of no bits
             init=[],
             attrs={"ram_style": _STYLE[self.kind]},
         )

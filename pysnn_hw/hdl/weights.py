@@ -89,7 +89,7 @@ class WeightMemory(wiring.Component):
         else:
             m.submodules.memory = mem = memory.Memory(
                 shape=unsigned(self.count * self.weight_bits),
-                depth=self.depth,
+                depth=max(2, self.depth),  # a single word would have an address of no bits
                 init=[_pack(row, self.weight_bits) for row in self.words.tolist()],
                 attrs={"rom_style": _STYLE[self.kind]},
             )
@@ -107,7 +107,7 @@ class WeightMemory(wiring.Component):
             # One 16-bit column per part: the single port of an SPRAM serves reads or writes.
             column = memory.Memory(
                 shape=unsigned(BOOT_BITS),
-                depth=self.depth,
+                depth=max(2, self.depth),
                 init=[],
                 attrs={"ram_style": _STYLE[self.kind]},
             )
