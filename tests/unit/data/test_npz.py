@@ -156,6 +156,7 @@ BAD_IMAGES = [
     (pixels(3, 3, 8, 8), "looks like (N, C, H, W)"),
     (np.full((3, 4, 4), np.nan, np.float32), "NaN"),
     (np.full((3, 4, 4), np.inf), "NaN or infinite"),
+    (np.full((3, 4, 4), [0, 1, np.nan, 3]), "NaN or infinite"),
     (np.full((3, 4, 4), 0.5) + np.arange(4), "not all integers"),
     (np.full((3, 4, 4), -0.5), "not all integers"),
     (np.full((3, 4, 4), 1e300), "beyond 32 bits"),
