@@ -93,7 +93,7 @@ def convert(
     fixed = passes.quantize(spiking, options.weight_bits)
     progress("convert and quantize", 1, 1)
     save(fixed, output)
-    loss = measure_loss(imported, spiking, fixed, dataset, source, limit, progress)
+    loss = measure_loss(imported, spiking, fixed, dataset, source, progress, limit)
     return Conversion(
         ann_accuracy=loss.ann_accuracy,
         snn_accuracy=loss.snn_accuracy,
@@ -149,10 +149,10 @@ def measure_loss(
     fixed: FixedNetwork,
     dataset: Dataset,
     source: ModelOptions,
-    limit: int | None,
     progress: Progress,
+    limit: int | None = None,
 ) -> LossReport:
-    """The three networks side by side on the test images."""
+    """The three networks side by side on the test images, or the first ``limit`` of them."""
     return passes.loss_report(
         imported.graph,
         spiking,

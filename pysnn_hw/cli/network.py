@@ -52,13 +52,13 @@ def convert(
 
 
 def _conversion(result: Conversion) -> Iterator[Table | str]:
-    rows = table(f"Accuracy on {result.images:,} test images", "network", "%", "points lost")
+    rows = table(f"Accuracy on {result.images:,} test images", "network", "%", "change, points")
     for name, value in (
         ("original", result.ann_accuracy),
         ("spiking, floating point", result.snn_accuracy),
         ("spiking, integers", result.fixed_accuracy),
     ):
-        rows.add_row(name, f"{100 * value:.2f}", f"{100 * (result.ann_accuracy - value):.2f}")
+        rows.add_row(name, f"{100 * value:.2f}", f"{100 * (value - result.ann_accuracy):+.2f}")
     yield rows
     columns = ("population", "correlation, float", "integers", "rms error / rms", "active %")
     rows = table("Spike rate against the original activation", *columns)
