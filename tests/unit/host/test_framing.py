@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pysnn_hw.host.framing import BadFrame, Deframer, Frame, checksum, decode, encode
 
 FRAMES = st.builds(Frame, st.integers(0, 255), st.integers(0, 255), st.binary(max_size=600))

@@ -20,12 +20,11 @@ def test_fingerprint_sees_every_part():
     population, projection = net.populations[0], net.projections[0]
     weight = projection.weight.copy()
     weight.flat[-1] += 1
+    rest = net.populations[1:]
     others = [
         replace(net, timesteps=net.timesteps + 1),
         replace(net, input=replace(net.input, minimum=net.input.minimum - 1)),
-        replace(
-            net, populations=(replace(population, bias=population.bias + 1), *net.populations[1:])
-        ),
+        replace(net, populations=(replace(population, bias=population.bias + 1), *rest)),
         replace(net, projections=(replace(projection, weight=weight), *net.projections[1:])),
     ]
     prints = {fingerprint(n) for n in (net, *others)}
