@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ class Mismatch:
         Its name.
     what
         ``spike``, ``membrane`` (after the last timestep), ``score`` or ``winner``; ``order`` if a
-        word came out of turn or more came than should.
+        word came out of turn or more came than should, ``missing`` if the run ended without it.
     channel, y, x
         The neuron.
     expected, got
@@ -67,31 +67,36 @@ def first_mismatch(
     probes = {probe.population: probe for probe in design.probes}
     found = []
     for check in checks:
-        if not check["mismatches"]:
+        missing = check["seen"] < check["items"]
+        if not check["mismatches"] and not missing:
             continue
+        position = check["first"] if check["mismatches"] else check["seen"]
         if check["stream"] == "scores":
-            mismatch = _score_mismatch(design, result, check)
+            found.append(_score_mismatch(design, result, check, position))
         else:
-            mismatch = _probe_mismatch(design.net, probes[check["population"]], result, check)
-        found.append(mismatch)
+            probe = probes[check["population"]]
+            found.append(_probe_mismatch(design.net, probe, result, check, position))
     if not found:
         return None
     first = min(found, key=lambda m: (m.image, m.timestep, m.depth, m.what != "spike"))
-    fields = {name: getattr(first, name) for name in first.__dataclass_fields__}
-    return Mismatch(**{**fields, "image": first.image + first_image})
+    return replace(first, image=first.image + first_image)
 
 
 def _probe_mismatch(
-    net: FixedNetwork, probe: Probe, result: Result, check: Mapping[str, Any]
+    net: FixedNetwork, probe: Probe, result: Result, check: Mapping[str, Any], position: int
 ) -> Mismatch:
     trace = result.trace
     spikes = check["stream"] == "spikes"
     per_image = probe.words * (net.timesteps if spikes else 1)
-    image, rest = divmod(check["first"], per_image)
+    image, rest = divmod(position, per_image)
     timestep, index = divmod(rest, probe.words)
     timestep = timestep if spikes else net.timesteps - 1
     y, x, group = (int(n) for n in probe.order[index])
     where = (image, timestep, probe.population)
+    if not check["mismatches"]:
+        return Mismatch(
+            *where, "missing", probe.name, group * probe.lanes, y, x, index, None, check["cycle"]
+        )
     if trace is None or image >= len(result.scores) or check["index"] != index:
         return Mismatch(
             *where, "order", probe.name, group * probe.lanes, y, x, index, check["index"],
@@ -113,13 +118,25 @@ def _probe_mismatch(
     )  # fmt: skip
 
 
-def _score_mismatch(design: Design, result: Result, check: Mapping[str, Any]) -> Mismatch:
+def _score_mismatch(
+    design: Design, result: Result, check: Mapping[str, Any], position: int
+) -> Mismatch:
     net = design.net
-    image, label = divmod(check["first"], design.classes)
+    image, label = divmod(position, design.classes)
     where = (image, net.timesteps - 1, len(net.populations) - 1)
     name = net.populations[-1].name
-    if image >= len(result.scores):
-        return Mismatch(*where, "order", name, label, 0, 0, None, None, check["cycle"])
+    if not check["mismatches"] or image >= len(result.scores):
+        return Mismatch(
+            *where,
+            "order" if check["mismatches"] else "missing",
+            name,
+            label,
+            0,
+            0,
+            None,
+            None,
+            check["cycle"],
+        )
     words = np.array(check["got"], "<u4").reshape(1, 1, -1)
     score, winner = design.scores(words)
     expected, got, what = int(result.scores[image, label]), int(score[0, 0]), "score"

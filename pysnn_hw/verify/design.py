@@ -120,7 +120,8 @@ class Design:
         values = np.moveaxis(images, 1, -1).reshape(len(images), -1).astype(np.int64)
         words = values & ((1 << last) - 1)
         words[:, -1] |= 1 << last
-        return words.astype(np.uint32)
+        packed: Words = words.astype(np.uint32)
+        return packed
 
     def expected_output(self, result: Result, errors: Sequence[int] | None = None) -> Words:
         """Transfers on ``o``, (N, classes, output_words)."""
@@ -140,7 +141,8 @@ class Design:
             field = layout[name]
             mask = np.uint64((1 << field.width) - 1)
             packed |= (values.astype(np.int64).astype(np.uint64) & mask) << np.uint64(field.offset)
-        return packed[..., None].view("<u4")[..., : self.output_words]
+        words: Words = packed[..., None].view("<u4")[..., : self.output_words]
+        return words
 
     def scores(self, output: Words) -> tuple[Array, Array]:
         """Scores (N, classes) and winners (N,) of transfers on ``o``, (N, classes, words)."""

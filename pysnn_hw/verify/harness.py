@@ -22,6 +22,10 @@ from pysnn_hw.verify.words import Words
 
 _ALWAYS = 1 << 32
 
+RUN_FAST = Profile("-O2")
+BUILD_FAST = Profile("-O0")
+TRACED = Profile("-O0", trace=True)
+
 
 @dataclass(frozen=True)
 class Pressure:
@@ -30,6 +34,9 @@ class Pressure:
     offer: float = 1.0
     take: float = 1.0
     seed: int = 1
+
+
+NO_PRESSURE = Pressure()
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +53,9 @@ class Run:
         Output transfers beyond the expected ones.
     started, finished
         int64 (N,): cycle in which each image's first integer was taken and its last score left.
-    issued, held
-        int64 (cores,): cycles in which an accumulate step started, and in which the core
-        accumulated while a queue held an event.
+    held, issued
+        int64 (cores,): cycles in which the core accumulated while a queue held an event, and those
+        of them in which an accumulate step started.
     output
         (N, classes, words): transfers on ``o``.
     checks
@@ -70,16 +77,15 @@ class Run:
     def mismatches(self) -> int:
         """Words that differ, are missing, or are too many."""
         missing = sum(max(0, c["items"] - c["seen"]) for c in self.checks)
-        return sum(c["mismatches"] for c in self.checks) + missing + self.surplus
+        return int(sum(c["mismatches"] for c in self.checks) + missing + self.surplus)
 
 
 def build_harness(
-    tool: Verilator, design: Design, folder: Path, *, profile: Profile = Profile()
+    tool: Verilator, design: Design, folder: Path, *, profile: Profile = RUN_FAST
 ) -> Path:
     """Generate and compile the harness of ``design`` in ``folder``; return the executable."""
     verilog, source = folder / f"{TOP}.v", folder / "harness.cpp"
-    if not verilog.exists():
-        design.write_verilog(verilog)
+    design.write_verilog(verilog)
     source.write_text(harness_source(design))
     where = folder / ("traced" if profile.trace else "compiled")
     return build_executable(tool, verilog, source, where, top=TOP, profile=profile)
@@ -133,7 +139,7 @@ def run_harness(
     vectors: Path,
     images: int,
     *,
-    pressure: Pressure = Pressure(),
+    pressure: Pressure = NO_PRESSURE,
     patience: int = 2_000_000,
     wave: tuple[Path, int, int] | None = None,
 ) -> Run:

@@ -195,7 +195,13 @@ def runtime_objects(tool: Verilator, profile: Profile) -> list[Path]:
 
 
 def run_tool(command: Sequence[str], env: dict[str, str] | None = None) -> str:
-    """Run a tool and return what it printed; a failure is a `ToolError` with its first complaint."""
+    """Run a tool and return what it printed.
+
+    Raises
+    ------
+    ToolError
+        If it cannot be run or fails, with its first complaint.
+    """
     try:
         done = subprocess.run(
             command,
