@@ -39,7 +39,7 @@ MAX_TOTAL_VALUES = 1 << 26
 """Largest number of values in all tensors of one batch together."""
 MAX_WEIGHTS = 1 << 25
 """Largest number of parameters of all layers together (shared ones count for every layer)."""
-MAX_PATCH_VALUES = 1 << 25
+MAX_PATCH_VALUES = 1 << 24
 """Largest number of values of one convolution's input patches: what a plain evaluation unrolls."""
 MAX_MACS = 1 << 33
 """Largest number of multiply-accumulates of one batch."""
@@ -148,7 +148,10 @@ class GraphBuilder:
         self._names: Counter[str] = Counter()
         self._spent: Counter[str] = Counter()
         full = (shape[0], 1, 1) if len(shape) == 1 else (shape[0], shape[1], shape[2])
-        self.input = self.emit(Input, "input", [], rank=len(shape) + 1, shape=full)
+        try:
+            self.input = self.emit(Input, "input", [], rank=len(shape) + 1, shape=full)
+        except Refusal as refusal:
+            raise ModelError("input", refusal.problem, refusal.remedy) from refusal
 
     def node(self, x: Tensor) -> Node:
         """The node that computes ``x``."""
@@ -179,7 +182,9 @@ class GraphBuilder:
     def attempt(self, name: str, op: str, layer: Callable[[], Value]) -> Value:
         """Run ``layer``; if it refuses, record that for the source node ``name`` and go on."""
         try:
-            return layer()
+            # Damaged weights overflow; the check of every node then finds them.
+            with np.errstate(all="ignore"):
+                return layer()
         except Refusal as refusal:
             self.refuse(name, op, refusal.problem, refusal.remedy)
         except Unresolved:

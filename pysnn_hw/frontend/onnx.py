@@ -29,8 +29,8 @@ from pysnn_hw.frontend.onnx_file import OnnxModel, load_model, tensor_array
 from pysnn_hw.frontend.onnx_ops import HANDLERS
 from pysnn_hw.frontend.remedies import remedy
 
-UNKNOWN_SIZES = Tensor("", None, 0)
-"""Shape arithmetic on an unknown shape: as unknown as that, but no activation."""
+UNKNOWN_CONSTANT = Tensor("", None, 0)
+"""What depends on constants alone, or on an unknown shape, and could not be computed."""
 
 __all__ = ["OnnxModel", "build", "load_model", "reference"]
 
@@ -39,19 +39,18 @@ def build(model: OnnxModel) -> tuple[GraphBuilder, Value]:
     """Walk the nodes of ``model``; returns the builder and the output."""
     b = GraphBuilder(model.sizes, model.batch)
     env: dict[str, Value] = {**model.constants, model.input: b.input}
-    try:
-        for node in model.proto.graph.node:
-            name = node.name or (node.output[0] if node.output else node.op_type)
-            result = b.attempt(name, node.op_type, partial(_layer, b, model, node, env))
-            for i, output in enumerate(node.output):
-                if output in env:
-                    problem = f"computes {printable(output)!r}, which exists already"
-                    b.refuse(name, node.op_type, problem)
-                # Further outputs (indices, masks) are not computed: whoever reads one is refused.
-                elif i == 0:
-                    env[output] = result
-    except UnicodeDecodeError as error:
-        raise ModelError(model.where, "holds a name that is not UTF-8: it is damaged") from error
+    for node in model.proto.graph.node:
+        name = node.name or (node.output[0] if node.output else node.op_type)
+        result = b.attempt(name, node.op_type, partial(_layer, b, model, node, env))
+        if result is UNKNOWN and not any(isinstance(env.get(i), Tensor) for i in node.input):
+            result = UNKNOWN_CONSTANT
+        for i, output in enumerate(node.output):
+            if output in env:
+                problem = f"computes {printable(output)!r}, which exists already"
+                b.refuse(name, node.op_type, problem)
+            # Further outputs (indices, masks) are not computed: whoever reads one is refused.
+            elif i == 0:
+                env[output] = result
     return b, env.get(model.output)
 
 
@@ -117,11 +116,11 @@ def _layer(b: GraphBuilder, model: OnnxModel, node: onnx.NodeProto, env: dict[st
     arrays = [v for v in values if isinstance(v, np.ndarray)]
     if values and len(arrays) == len(values):
         return fold(node.op_type, arrays, attributes)
-    if any(v is UNKNOWN_SIZES for v in values):
-        known = all(v is UNKNOWN_SIZES or isinstance(v, np.ndarray) for v in values)
-        return UNKNOWN_SIZES if known else UNKNOWN
-    if node.op_type == "Shape" and UNKNOWN in values:
-        return UNKNOWN_SIZES
+    if any(v is UNKNOWN_CONSTANT for v in values):
+        known = all(v is UNKNOWN_CONSTANT or isinstance(v, np.ndarray) for v in values)
+        return UNKNOWN_CONSTANT if known else UNKNOWN
+    if node.op_type == "Shape" and any(v is UNKNOWN for v in values):
+        return UNKNOWN_CONSTANT
     handler = HANDLERS.get(node.op_type)
     if handler is None:
         raise Refusal("is not supported", remedy(node.op_type))

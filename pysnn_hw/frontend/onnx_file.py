@@ -62,8 +62,6 @@ def load_model(path: Path, input_shape: Sequence[int] | None = None) -> OnnxMode
         return _read(proto, path, input_shape)
     except DecodeError as error:
         raise ModelError(where, "is not an ONNX file, or it is damaged") from error
-    except UnicodeDecodeError as error:
-        raise ModelError(where, "holds a name that is not UTF-8: it is damaged") from error
     except OSError as error:
         raise ModelError(where, f"cannot be read ({error.strerror or 'bad path'})") from error
 
@@ -80,8 +78,8 @@ def tensor_array(tensor: onnx.TensorProto, folder: Path | None = None) -> Array:
         text = names.Name(kind) if kind in names.values() else f"number {kind}"
         raise ModelError(name, f"has element type {text}", "use float32 weights")
     field, itemsize = DTYPES[tensor.data_type]
-    if any(d < 0 for d in tensor.dims):
-        raise ModelError(name, f"has a negative dimension in {list(tensor.dims)[:8]}")
+    if len(tensor.dims) > 8 or any(d < 0 for d in tensor.dims):
+        raise ModelError(name, f"has an impossible shape {list(tensor.dims)[:8]}")
     size = math.prod(tensor.dims)
     if size * itemsize > MAX_BYTES:
         raise ModelError(name, f"declares {size} values, more than a model may hold")
@@ -99,6 +97,8 @@ def _read(proto: onnx.ModelProto, path: Path, input_shape: Sequence[int] | None)
         raise ModelError(where, f"has {len(graph.node)} nodes, more than {MAX_NODES}")
     if not graph.node:
         raise ModelError(where, "holds no layers: it is not an ONNX model, or it is damaged")
+    if not all(isinstance(text, str) for text in _texts(proto)):
+        raise ModelError(where, "holds a name that is not UTF-8: it is damaged")
     opsets = [o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")]
     if len(opsets) != 1 or not MIN_OPSET <= opsets[0] <= onnx.defs.onnx_opset_version():
         supported = f"{MIN_OPSET}..{onnx.defs.onnx_opset_version()}"
@@ -131,6 +131,21 @@ def _read(proto: onnx.ModelProto, path: Path, input_shape: Sequence[int] | None)
         graph.output[0].name,
         constants,
     )
+
+
+def _texts(proto: onnx.ModelProto) -> Iterator[str | bytes]:
+    """Every text that is read later; protobuf hands out malformed ones as bytes."""
+    graph = proto.graph
+    yield from (opset.domain for opset in proto.opset_import)
+    yield from (value.name for value in [*graph.input, *graph.output])
+    tensors = list(graph.initializer)
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+        tensors.extend(attribute.t for attribute in node.attribute)
+    for tensor in tensors:
+        yield tensor.name
+        yield from (text for e in tensor.external_data for text in (e.key, e.value))
 
 
 def _drop_unused(graph: onnx.GraphProto) -> None:
