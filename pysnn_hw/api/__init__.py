@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from pysnn_hw.api.conversion import convert
     from pysnn_hw.api.devices import boards
     from pysnn_hw.api.inspection import inspect
+    from pysnn_hw.api.planning import plan
     from pysnn_hw.api.simulation import simulate
 
 _MODULES = {
     "boards": "devices",
     "convert": "conversion",
     "inspect": "inspection",
+    "plan": "planning",
     "simulate": "simulation",
 }
 
@@ -28,6 +30,7 @@ __all__ = [
     "boards",
     "convert",
     "inspect",
+    "plan",
     "simulate",
 ]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pysnn_hw import convert as passes
+from pysnn_hw.api.sample import spread
 from pysnn_hw.config import ConvertOptions, ModelOptions
 from pysnn_hw.convert import LossReport, PopulationLoss, Preprocessing
 from pysnn_hw.data import Dataset, load_dataset
@@ -127,7 +128,7 @@ def spiking_network(
 
 
 def calibration_images(dataset: Dataset, count: int) -> Array:
-    """The first ``count`` training images; the test images must stay unseen.
+    """``count`` training images at even distances; the test images must stay unseen.
 
     Raises
     ------
@@ -140,7 +141,7 @@ def calibration_images(dataset: Dataset, count: int) -> Array:
             "has no training images, and thresholds must not be chosen on the test images",
             "add x_train and y_train (about 1,000 images)",
         )
-    return dataset.x_train[:count]
+    return spread(dataset.x_train, count)
 
 
 def measure_loss(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pysnn_hw import __version__
-from pysnn_hw.cli import device, network
+from pysnn_hw.cli import device, hardware, network
 
 _OVERVIEW = """From a trained network to a verified spiking accelerator and its bitstream.
 
@@ -48,5 +48,6 @@ _STEPS, _BOARD = "Step by step", "Boards and tools"
 
 app.command(rich_help_panel=_STEPS)(network.convert)
 app.command(rich_help_panel=_STEPS)(network.simulate)
+app.command(rich_help_panel=_STEPS)(hardware.plan)
 app.command(rich_help_panel=_BOARD)(device.boards)
 app.command(rich_help_panel=_BOARD)(network.inspect)

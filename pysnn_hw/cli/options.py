@@ -23,6 +23,13 @@ Data = Annotated[
         help="mnist (bundled), an .npz with x_test, y_test (x_train, y_train), or an image folder."
     ),
 ]
+OptionalData = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="Sample images for predictions; by default the bundled ones, if they fit.",
+    ),
+]
 Board = Annotated[str, typer.Option(help="A board of `pysnn-hw boards`, or a .toml file.")]
 OptionalBoard = Annotated[
     str | None, typer.Option(help="A board of `pysnn-hw boards`, or a .toml file.")

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""How a network is laid out on a board, and what that is predicted to cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pysnn_hw import plan as planner
+from pysnn_hw.api.sample import spread
+from pysnn_hw.data import Dataset, load_dataset
+from pysnn_hw.data.dataset import BUNDLED
+from pysnn_hw.errors import DataError
+from pysnn_hw.golden import simulate
+from pysnn_hw.ir.file import load
+from pysnn_hw.ir.snn import FixedNetwork
+from pysnn_hw.plan import Activity, Plan, load_board
+from pysnn_hw.progress import Progress, silent
+
+SAMPLE_IMAGES = 64
+"""Calibration images whose spikes the prediction of cycles rests on."""
+
+
+@dataclass(frozen=True)
+class PlannedCore:
+    """One core: its populations, and SOPs side by side over output channels and kernel taps.
+
+    The cycles are means over the sample images: events waiting to be accumulated, firing and
+    sending, and both with the filling of pipelines.
+    """
+
+    layers: tuple[str, ...]
+    lanes: int
+    taps: int
+    lane_kind: str
+    accumulate_cycles: float
+    fire_cycles: float
+    predicted_cycles: float
+
+
+@dataclass(frozen=True)
+class Planning:
+    """Answer of `plan`.
+
+    Attributes
+    ----------
+    cycles_per_image
+        Predicted interval between images.
+    lut, bram, dsp, spram
+        Predicted use of the board's resources, host link included.
+    fits, shortfalls
+        Whether the board holds it; if not, what is missing and what helps.
+    schedule
+        The document that `generate`, `verify` and `build` take.
+    """
+
+    board: str
+    cores: tuple[PlannedCore, ...]
+    cycles_per_image: float
+    lut: int
+    bram: int
+    dsp: int
+    spram: int
+    fits: bool
+    shortfalls: tuple[str, ...]
+    schedule: Mapping[str, Any]
+
+
+def plan(
+    network: str | Path,
+    board: str,
+    *,
+    data: str | Path | None = None,
+    target_cycles: float | None = None,
+    progress: Progress = silent,
+) -> Planning:
+    """Lay out a network file on a board, as fast as the board's budget allows.
+
+    Parameters
+    ----------
+    network
+        A ``.snn`` file.
+    board
+        A name of `boards`, or a ``.toml`` file.
+    data
+        Where the images come from whose spikes the cycles are predicted for (its training images,
+        or else its test images). By default the bundled data set, if its images fit the network.
+    target_cycles
+        Spend no more than this interval between images needs.
+    progress
+        Told how far the work is.
+
+    Raises
+    ------
+    PysnnError
+        If the file, the board or the data set is unusable.
+    """
+    net = load(Path(network))
+    target = load_board(board)
+    activity = sample_activity(net, load_dataset(data or fitting_dataset(net)))
+    progress(f"plan {target.name}", 0, 1)
+    planned = planner.plan(net, target, activity, target_cycles=target_cycles)
+    progress(f"plan {target.name}", 1, 1)
+    return planning(planned)
+
+
+def planning(planned: Plan) -> Planning:
+    """The figures of a plan."""
+    cost = planned.cost
+    return Planning(
+        board=planned.board.name,
+        cores=tuple(
+            PlannedCore(
+                layers=core.populations,
+                lanes=core.lanes,
+                taps=core.banks[0] * core.banks[1],
+                lane_kind=core.lane_kind,
+                accumulate_cycles=round(cycles.accumulate, 1),
+                fire_cycles=round(cycles.fire, 1),
+                predicted_cycles=round(cycles.total, 1),
+            )
+            for core, cycles in zip(planned.schedule.cores, planned.cycles, strict=True)
+        ),
+        cycles_per_image=round(planned.cycles_per_image, 1),
+        lut=round(cost.lut),
+        bram=cost.bram,
+        dsp=cost.dsp,
+        spram=cost.spram,
+        fits=planned.fits,
+        shortfalls=tuple(map(str, planned.shortfalls)),
+        schedule=planned.schedule.to_json(),
+    )
+
+
+def sample_activity(net: FixedNetwork, dataset: Dataset, count: int = SAMPLE_IMAGES) -> Activity:
+    """Spikes of ``count`` calibration images, spread over the data set."""
+    images = dataset.x_test if dataset.x_train is None else dataset.x_train
+    sample = spread(images, count)
+    result = simulate(net, sample, trace=True)
+    if result.trace is None:
+        raise DataError(dataset.name, "the simulator kept no trace")
+    return Activity.of(net, sample, result.trace.spikes)
+
+
+def fitting_dataset(net: FixedNetwork) -> str:
+    """The bundled data set whose images fit the network.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    for name in BUNDLED:
+        if load_dataset(name).image_shape == net.input.shape:
+            return name
+    shape = " x ".join(map(str, net.input.shape))
+    raise DataError("data", f"no bundled images are {shape} (C x H x W)", "give --data")

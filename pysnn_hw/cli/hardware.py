@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Verbs from a network file to hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from pysnn_hw.cli import options
+from pysnn_hw.cli.console import answer, table, working
+
+if TYPE_CHECKING:
+    from pysnn_hw.api.planning import Planning
+
+
+def plan(
+    network: options.Network,
+    board: options.Board,
+    data: options.OptionalData = None,
+    target_cycles: Annotated[
+        float | None, typer.Option(min=1, help="Be no faster than this, to spend less.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Lay a network out on a board: lanes per core, predicted cycles and resources.
+
+    Example: `pysnn-hw plan network.snn --board ulx3s-85f`
+    """
+    from pysnn_hw.api import plan as call
+
+    with working() as progress:
+        result = call(network, board, data=data, target_cycles=target_cycles, progress=progress)
+    answer(result, as_text=planning, json=json)
+
+
+def planning(result: Planning) -> Iterator[Table | str]:
+    """A plan as a table and a verdict."""
+    columns = ("core", "lane kind", "lanes", "taps", "accumulate", "fire", "cycles")
+    rows = table(f"Plan for {result.board}", *columns, left=2)
+    for core in result.cores:
+        cycles = (core.accumulate_cycles, core.fire_cycles, core.predicted_cycles)
+        rows.add_row(
+            ", ".join(core.layers),
+            *(core.lane_kind, str(core.lanes), str(core.taps)),
+            *(f"{value:,.0f}" for value in cycles),
+        )
+    yield rows
+    yield (
+        f"predicted: {result.cycles_per_image:,.0f} cycles per image, {result.lut:,} LUT, "
+        f"{result.bram} block RAM, {result.dsp} DSP, {result.spram} SPRAM"
+    )
+    yield from (f"does not fit: {text}" for text in result.shortfalls)
