@@ -5,8 +5,7 @@ import hashlib
 import importlib
 import json
 import math
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -211,7 +210,9 @@ class _Build:
                 f"its log is {self.path('nextpnr.log')}",
             )
 
-    def result(self, report: Report, netlist: Path, pll: PllSettings, bitstream: Path) -> BuildResult:
+    def result(
+        self, report: Report, netlist: Path, pll: PllSettings, bitstream: Path
+    ) -> BuildResult:
         family, nothing = self.family, Usage(0, 0)
         used = report.utilisation
         lut = used[family.lut]
@@ -270,7 +271,7 @@ class _Build:
             raise _explained(error, self.board) from error
         stamp.unlink(missing_ok=True)
         for product, path in zip(products, finished, strict=True):
-            os.replace(self.path(f"part.{product}"), path)
+            self.path(f"part.{product}").replace(path)
         _write(stamp, digest.hexdigest())
 
 

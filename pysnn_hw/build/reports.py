@@ -49,7 +49,9 @@ class Report:
             return self.fmax_mhz[clock]
         except KeyError:
             have = ", ".join(self.fmax_mhz) or "none"
-            raise ToolError("nextpnr", f"reported no clock {clock!r}", f"reported: {have}") from None
+            raise ToolError(
+                "nextpnr", f"reported no clock {clock!r}", f"reported: {have}"
+            ) from None
 
 
 def read_report(path: Path) -> Report:
