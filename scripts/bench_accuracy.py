@@ -67,7 +67,7 @@ def measure(case: Case, graph: AnnGraph, data: Dataset, limit: int | None) -> di
         levels=case.levels,
         preprocessing=preprocessing,
     )
-    fixed = quantize(snn, case.weight_bits)
+    fixed = quantize(snn, case.weight_bits, data.x_train)
     images, labels = data.x_test[:limit], data.y_test[:limit]
     report = loss_report(graph, snn, fixed, images, labels, preprocessing)
     loss = 100 * (report.ann_accuracy - report.fixed_accuracy)

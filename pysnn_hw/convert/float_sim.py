@@ -112,7 +112,7 @@ def _run(
     neurons: dict[str, _Neurons] = {}
     for population in net.populations:
         constant = [
-            synapses[p.name](pools[p.name].window(x) if p.name in pools else x)
+            synapses[p.name](x if p.pool is None else pool_window(x, p.pool))
             for p in net.into(population.name)
             if p.source == INPUT
         ]
@@ -171,6 +171,20 @@ class _Neurons:
         return spikes
 
 
+def pool_window(x: torch.Tensor, pool: Pool) -> torch.Tensor:
+    """Sum or maximum of each window of ``x`` (N, C, H, W), one shift of the map at a time."""
+    (kh, kw), (sh, sw) = pool.kernel, pool.stride
+    rows, columns = (x.shape[2] - kh) // sh * sh + 1, (x.shape[3] - kw) // sw * sw + 1
+    out = x[:, :, :rows:sh, :columns:sw].clone()
+    for dy, dx in list(product(range(kh), range(kw)))[1:]:
+        shifted = x[:, :, dy : dy + rows : sh, dx : dx + columns : sw]
+        if pool.mode == "sum":
+            out.add_(shifted)
+        else:
+            out.clamp_(min=shifted)
+    return out
+
+
 class _Pooling:
     """Pooling of one projection's source; the maximum is over running totals."""
 
@@ -179,24 +193,11 @@ class _Pooling:
         self.total: torch.Tensor | None = None
         self.sent: torch.Tensor | None = None
 
-    def window(self, x: torch.Tensor) -> torch.Tensor:
-        """Sum or maximum of each window of ``x``, one shifted view of the map at a time."""
-        (kh, kw), (sh, sw) = self.pool.kernel, self.pool.stride
-        rows, columns = (x.shape[2] - kh) // sh * sh + 1, (x.shape[3] - kw) // sw * sw + 1
-        out = x[:, :, :rows:sh, :columns:sw].clone()
-        for dy, dx in list(product(range(kh), range(kw)))[1:]:
-            shifted = x[:, :, dy : dy + rows : sh, dx : dx + columns : sw]
-            if self.pool.mode == "sum":
-                out.add_(shifted)
-            else:
-                out.clamp_(min=shifted)
-        return out
-
     def step(self, x: torch.Tensor) -> torch.Tensor:
         if self.pool.mode == "sum":
-            return self.window(x)
+            return pool_window(x, self.pool)
         self.total = x if self.total is None else self.total + x
-        top = self.window(self.total)
+        top = pool_window(self.total, self.pool)
         out = top if self.sent is None else top - self.sent
         self.sent = top
         return out

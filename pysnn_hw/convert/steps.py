@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pysnn_hw.convert.rounding import round_nearest
 from pysnn_hw.ir.snn import Array
 
 CANDIDATES = 48
@@ -21,7 +22,13 @@ step, and its wide membrane would widen the memory of all channels.
 """
 
 
-def channel_steps(weights: Array, thresholds: Array, weight_bits: int, least: Array) -> Array:
+def channel_steps(
+    weights: Array,
+    thresholds: Array,
+    weight_bits: int,
+    least: Array,
+    importance: Array | None = None,
+) -> Array:
     """Step per channel, float64 (C,), such that each threshold is a whole number of steps.
 
     Parameters
@@ -34,6 +41,8 @@ def channel_steps(weights: Array, thresholds: Array, weight_bits: int, least: Ar
         2..8.
     least
         (C,): steps may not be finer than this (but for rounding to whole thresholds).
+    importance
+        (C, K): factor of each weight's squared error; by default all count alike.
 
     Notes
     -----
@@ -50,30 +59,32 @@ def channel_steps(weights: Array, thresholds: Array, weight_bits: int, least: Ar
     finest = np.minimum(coarsest / TIGHTEST_CLIP, limit)
     finest = np.where(least > 0, np.minimum(finest, thresholds / _positive(least)), finest)
     wholes = np.maximum(1, np.floor(np.geomspace(coarsest, finest, CANDIDATES) * (1 + 1e-12)))
-    return _best(weights, thresholds / wholes, largest)
+    return _best(weights, thresholds / wholes, largest, importance)
 
 
-def shared_step(weights: Array, weight_bits: int) -> Array:
+def shared_step(weights: Array, weight_bits: int, importance: Array | None = None) -> Array:
     """One step for all channels of a readout, float64 (1,): scores must be comparable."""
     largest = 2 ** (weight_bits - 1) - 1
     row = weights.reshape(1, -1)
+    importance = None if importance is None else importance.reshape(1, -1)
     top = np.abs(row).max(initial=0.0)
     if top == 0:
         return np.ones(1)
-    return _best(row, np.geomspace(1, TIGHTEST_CLIP, CANDIDATES)[:, None] * top / largest, largest)
+    steps = np.geomspace(1, TIGHTEST_CLIP, CANDIDATES)[:, None] * top / largest
+    return _best(row, steps, largest, importance)
 
 
 def _positive(values: Array) -> Array:
     return np.where(values > 0, values, 1.0)
 
 
-def _best(weights: Array, steps: Array, largest: int) -> Array:
+def _best(weights: Array, steps: Array, largest: int, importance: Array | None) -> Array:
     """Of candidates (G, C), the step of each channel with the least squared error."""
-    errors = np.stack([_error(weights, s[:, None], largest) for s in steps])
+    errors = np.stack([_error(weights, s[:, None], largest, importance) for s in steps])
     best: Array = np.take_along_axis(steps, errors.argmin(axis=0)[None], axis=0)[0]
     return best
 
 
-def _error(weights: Array, step: Array, largest: int) -> Array:
-    rounded = np.clip(np.rint(weights / step), -largest, largest)
-    return np.asarray(((weights - rounded * step) ** 2).sum(axis=1))
+def _error(weights: Array, step: Array, largest: int, importance: Array | None) -> Array:
+    squares = (weights - round_nearest(weights / step, largest) * step) ** 2
+    return np.asarray((squares if importance is None else squares * importance).sum(axis=1))

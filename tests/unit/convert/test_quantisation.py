@@ -6,6 +6,7 @@ import pytest
 
 from pysnn_hw.convert import convert, quantize
 from pysnn_hw.convert.float_sim import simulate_float
+from pysnn_hw.convert.moments import input_moments
 from pysnn_hw.convert.quantisation import population_steps
 from pysnn_hw.convert.steps import channel_steps, shared_step
 from pysnn_hw.errors import ModelError, NetworkError
@@ -166,3 +167,19 @@ def test_residual_skips_keep_eight_bits_at_four():
     net = convert(residual(), images())
     skip = next(p for p in quantize(net, 4).projections if p.kind == "identity")
     assert np.abs(skip.weight).max() > 7
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_images_make_few_bits_better(nets, name):
+    net, bits = nets[name], 3
+    real = simulate_float(net, images()).scores
+
+    def error(fixed, calibrated):
+        moments = input_moments(net, images()) if calibrated else None
+        step = population_steps(net, bits, moments)[net.populations[-1].name]
+        return np.abs(simulate(fixed, images()).scores * step - real).mean()
+
+    calibrated = quantize(net, bits, images())
+    check_fixed(calibrated)
+    assert calibrated.provenance["calibrated_rounding"] is True
+    assert error(calibrated, True) < 0.95 * error(quantize(net, bits), False)
