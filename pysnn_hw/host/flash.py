@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Loads a bitstream into a board with the programmer that is there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from pysnn_hw.errors import ToolError
+from pysnn_hw.plan.board import Board
+
+_LOADER_BOARDS = {
+    "amaranth_boards.icebreaker:ICEBreakerPlatform": "ice40_generic",
+    "amaranth_boards.ulx3s:ULX3S_12F_Platform": "ulx3s",
+    "amaranth_boards.ulx3s:ULX3S_85F_Platform": "ulx3s",
+}
+_HINTS = {
+    "ice40": "apt install fpga-icestorm (iceprog) or openfpgaloader, brew install the same",
+    "ecp5": "apt install openfpgaloader, or brew install openfpgaloader",
+}
+
+
+def flash(
+    bitstream: Path,
+    board: Board,
+    *,
+    volatile: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> str:
+    """Write ``bitstream`` to the board's flash, or only into the FPGA; return the command used.
+
+    Parameters
+    ----------
+    bitstream
+        File that `build_bitstream` wrote.
+    board
+        Picks the programmer.
+    volatile
+        Load the FPGA itself; it forgets when the power goes.
+    progress
+        Called with each line that the programmer prints.
+
+    Raises
+    ------
+    ToolError
+        If the bitstream or a programmer is missing, or the programmer fails.
+    """
+    if not bitstream.is_file():
+        raise ToolError(str(bitstream), "no such file", "run `pysnn-hw build` first")
+    command = _command(bitstream, board, volatile)
+    lines = []
+    try:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as process:
+            for line in process.stdout or ():
+                lines.append(line.rstrip())
+                if progress is not None:
+                    progress(lines[-1])
+    except OSError as error:
+        raise ToolError(command[0], f"cannot be run: {error.strerror}") from error
+    if process.returncode:
+        said = next((line for line in reversed(lines) if line), "no output")
+        raise ToolError(
+            Path(command[0]).name,
+            f"exit status {process.returncode}: {said}",
+            "is the board plugged in, and may you use its USB device?",
+        )
+    return " ".join(command)
+
+
+def _command(bitstream: Path, board: Board, volatile: bool) -> list[str]:
+    iceprog = shutil.which("iceprog")
+    if board.device.family == "ice40" and iceprog is not None:
+        return [iceprog, *(["-S"] if volatile else []), str(bitstream)]
+    loader = shutil.which("openFPGALoader")
+    if loader is None:
+        raise ToolError("openFPGALoader", "is not on PATH", _HINTS[board.device.family])
+    name = _LOADER_BOARDS.get(board.platform)
+    which = [] if name is None else ["-b", name]
+    return [loader, *which, *([] if volatile else ["-f"]), str(bitstream)]
