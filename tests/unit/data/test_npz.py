@@ -208,6 +208,7 @@ def test_objects_are_refused_unopened(tmp_path):
 HEADER = "{{'descr': '{}', 'fortran_order': False, 'shape': {}}}"
 
 
+@pytest.mark.filterwarnings("ignore")  # numpy only warns of headers of Python 2
 @pytest.mark.parametrize(
     ("shape", "problem"),
     [
