@@ -40,7 +40,7 @@ class ConvertOptions:
     calibration
         How thresholds are chosen from the activations of the calibration images.
     calibration_images
-        How many training images that takes (the first ones).
+        How many training images that takes (spread evenly over the set).
     """
 
     timesteps: int = 1

@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pysnn_hw.api.checking import check
     from pysnn_hw.api.conversion import convert
     from pysnn_hw.api.devices import boards
     from pysnn_hw.api.inspection import inspect
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "boards": "devices",
+    "check": "checking",
     "convert": "conversion",
     "inspect": "inspection",
     "plan": "planning",
@@ -28,6 +30,7 @@ _MODULES = {
 
 __all__ = [
     "boards",
+    "check",
     "convert",
     "inspect",
     "plan",

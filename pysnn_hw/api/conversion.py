@@ -91,7 +91,7 @@ def convert(
     progress("import", 1, 1)
     progress("convert and quantize", 0, 1)
     spiking = spiking_network(imported, dataset, source, options)
-    fixed = passes.quantize(spiking, options.weight_bits)
+    fixed = fixed_network(spiking, dataset, options)
     progress("convert and quantize", 1, 1)
     save(fixed, output)
     loss = measure_loss(imported, spiking, fixed, dataset, source, progress, limit)
@@ -125,6 +125,12 @@ def spiking_network(
         calibration=options.calibration,
         preprocessing=preprocessing(source),
     )
+
+
+def fixed_network(spiking: SnnNetwork, dataset: Dataset, options: ConvertOptions) -> FixedNetwork:
+    """The integer network, rounded so that errors cancel on the calibration images."""
+    images = calibration_images(dataset, options.calibration_images)
+    return passes.quantize(spiking, options.weight_bits, images)
 
 
 def calibration_images(dataset: Dataset, count: int) -> Array:

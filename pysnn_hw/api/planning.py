@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pysnn_hw import plan as planner
-from pysnn_hw.api.sample import spread
-from pysnn_hw.data import Dataset, load_dataset
-from pysnn_hw.data.dataset import BUNDLED
+from pysnn_hw.api.sample import images_for, spread
+from pysnn_hw.data import Dataset
 from pysnn_hw.errors import DataError
 from pysnn_hw.golden import simulate
 from pysnn_hw.ir.file import load
@@ -46,6 +45,8 @@ class Planning:
 
     Attributes
     ----------
+    sample
+        Where the images come from that the cycles are predicted for.
     cycles_per_image
         Predicted interval between images.
     lut, bram, dsp, spram
@@ -57,6 +58,7 @@ class Planning:
     """
 
     board: str
+    sample: str
     cores: tuple[PlannedCore, ...]
     cycles_per_image: float
     lut: int
@@ -86,7 +88,8 @@ def plan(
         A name of `boards`, or a ``.toml`` file.
     data
         Where the images come from whose spikes the cycles are predicted for (its training images,
-        or else its test images). By default the bundled data set, if its images fit the network.
+        or else its test images). By default the bundled data set if its images fit the network,
+        otherwise random images.
     target_cycles
         Spend no more than this interval between images needs.
     progress
@@ -99,18 +102,20 @@ def plan(
     """
     net = load(Path(network))
     target = load_board(board)
-    activity = sample_activity(net, load_dataset(data or fitting_dataset(net)))
+    dataset = images_for(net.input, data)
     progress(f"plan {target.name}", 0, 1)
+    activity = sample_activity(net, dataset)
     planned = planner.plan(net, target, activity, target_cycles=target_cycles)
     progress(f"plan {target.name}", 1, 1)
-    return planning(planned)
+    return planning(planned, dataset.name)
 
 
-def planning(planned: Plan) -> Planning:
-    """The figures of a plan."""
+def planning(planned: Plan, sample: str) -> Planning:
+    """The figures of a plan that rests on images of the data set ``sample``."""
     cost = planned.cost
     return Planning(
         board=planned.board.name,
+        sample=sample,
         cores=tuple(
             PlannedCore(
                 layers=core.populations,
@@ -142,18 +147,3 @@ def sample_activity(net: FixedNetwork, dataset: Dataset, count: int = SAMPLE_IMA
     if result.trace is None:
         raise DataError(dataset.name, "the simulator kept no trace")
     return Activity.of(net, sample, result.trace.spikes)
-
-
-def fitting_dataset(net: FixedNetwork) -> str:
-    """The bundled data set whose images fit the network.
-
-    Raises
-    ------
-    DataError
-        If there is none.
-    """
-    for name in BUNDLED:
-        if load_dataset(name).image_shape == net.input.shape:
-            return name
-    shape = " x ".join(map(str, net.input.shape))
-    raise DataError("data", f"no bundled images are {shape} (C x H x W)", "give --data")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pysnn_hw import __version__
-from pysnn_hw.cli import device, hardware, network
+from pysnn_hw.cli import device, flow, hardware, network
 
 _OVERVIEW = """From a trained network to a verified spiking accelerator and its bitstream.
 
@@ -44,8 +44,9 @@ def options(
     """Options that stand before the verb."""
 
 
-_STEPS, _BOARD = "Step by step", "Boards and tools"
+_WHOLE, _STEPS, _BOARD = "The whole way", "Step by step", "Boards and tools"
 
+app.command(rich_help_panel=_WHOLE)(flow.check)
 app.command(rich_help_panel=_STEPS)(network.convert)
 app.command(rich_help_panel=_STEPS)(network.simulate)
 app.command(rich_help_panel=_STEPS)(hardware.plan)

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pysnn_hw.api.conversion import measure_loss, spiking_network
+from pysnn_hw.api.conversion import fixed_network, measure_loss, spiking_network
 from pysnn_hw.api.simulation import run_golden, summary
 from pysnn_hw.config import CompileOptions
-from pysnn_hw.convert import quantize
 from pysnn_hw.data import Dataset, load_dataset
 from pysnn_hw.data.dataset import BUNDLED
 from pysnn_hw.frontend import ImportedModel, import_model
@@ -79,7 +78,7 @@ def network_stages(source: Source, folder: Path) -> list[Stage]:
         write_json(thresholds, _thresholds(source.spiking))
 
     def quantize_(progress: Progress) -> None:
-        fixed = quantize(source.spiking, source.options.conversion.weight_bits)
+        fixed = fixed_network(source.spiking, source.dataset, source.options.conversion)
         save(fixed, network)
         loss = measure_loss(
             source.imported, source.spiking, fixed, source.dataset, source.options.source, progress
