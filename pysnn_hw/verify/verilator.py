@@ -153,7 +153,7 @@ def build_executable(
         If Verilator or the compiler refuses.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    executable, stamp = folder / "simulation", folder / "inputs.sha256"
+    executable, stamp = folder / top, folder / "inputs.sha256"
     digest = _digest(
         tool.version,
         tool.compiler_version,

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""cocotb testbenches; importable inside the simulator."""
