@@ -5,6 +5,8 @@ from amaranth.hdl import C, Module, Mux, Shape, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from pysnn_hw.plan.latency import lane_latency
+
 __all__ = ["Lanes", "product_bits"]
 
 KINDS = ("add", "shift", "lut", "dsp")
@@ -58,9 +60,7 @@ class Lanes(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from operands to product."""
-        if self.kind != "lut":
-            return 1
-        return max(1, (self.value_shape.width - 1).bit_length())
+        return lane_latency(self.kind, self.value_shape.width)
 
     def elaborate(self, platform):
         m = Module()

@@ -12,6 +12,7 @@ from pysnn_hw.hdl.accumulate import Synapses
 from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork, Pool, Population
 from pysnn_hw.ir.widths import PopulationWidths, clamps, population_widths, signed_bits
 from pysnn_hw.plan.geometry import ScanGeometry
+from pysnn_hw.plan.latency import port_value_range
 from pysnn_hw.plan.schedule import CorePlan, Schedule, outgoing_pool, port_geometry, scan_geometry
 
 __all__ = ["CoreSpec"]
@@ -77,12 +78,9 @@ class CoreSpec:
         for port in self.plan.inputs:
             projection = next(p for p in self.net.projections if p.name == port.projection)
             geometry = port_geometry(self.net, self.schedule, port.projection)
-            lo, hi = self.net.value_range(projection)
-            if geometry.readdressed and projection.pool is not None:
-                window = projection.pool.kernel[0] * projection.pool.kernel[1]
-                lo, hi = lo // window, hi // window
+            values = port_value_range(self.net, self.schedule, projection)
             result.append(
-                Synapses(port.projection, geometry, (lo, hi), port.queue_depth, port.weight_memory)
+                Synapses(port.projection, geometry, values, port.queue_depth, port.weight_memory)
             )
         return tuple(result)
 

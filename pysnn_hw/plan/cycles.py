@@ -1,0 +1,510 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Cycle-exact timing of a schedule from spike trains alone.
+
+The model mirrors every register that decides when something moves (queues, tap walkers, phases,
+the fire pipeline, pooling, serializers, encoder, readout) and nothing of what is computed, so an
+image takes microseconds. It equals the Verilated design cycle for cycle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork
+from pysnn_hw.ir.widths import clamps
+from pysnn_hw.plan.activity import Activity
+from pysnn_hw.plan.latency import core_value_range, lane_latency, value_bits
+from pysnn_hw.plan.schedule import CorePlan, Schedule, outgoing_pool, scan_geometry
+from pysnn_hw.plan.tokens import STEP, arrival, port_tokens, repeats, word_tokens
+
+SCAN_READ = 5
+"""Advances from counting a word to having read it: `Scan.latency` + `Accumulate.scan_latency`."""
+
+WEIGHT_AND_HAZARD = 6
+"""`WeightMemory.latency` + `MembraneBank.hazard`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Timing:
+    """When images enter and leave, in cycles after reset; int64 (images,).
+
+    Attributes
+    ----------
+    accepted
+        Cycle in which the first integer of each image is taken.
+    finished
+        Cycle in which the last score of each image is handed over.
+    """
+
+    accepted: Array
+    finished: Array
+
+    @property
+    def latency(self) -> Array:
+        """Cycles from first integer to last score, both included."""
+        return self.finished - self.accepted + 1
+
+    @property
+    def interval(self) -> Array:
+        """Cycles between consecutive results, int64 (images - 1,)."""
+        return np.diff(self.finished)
+
+
+@dataclass(frozen=True, eq=False)
+class _Chain:
+    """Everything that the kernel needs, as flat int64 arrays."""
+
+    pixels: Array  # (images * integers,) becomes an event
+    image_length: int
+    # Per port.
+    source: Array  # -1: the encoder, else a core
+    core: Array
+    room: Array  # words in the queue's memory
+    split: Array
+    first_token: Array
+    steps: Array
+    splits: Array
+    # Per core.
+    fires: Array
+    repeats: Array
+    words: Array
+    scan_depth: Array
+    pool_depth: Array
+    two_stages: Array
+    settle: Array
+    first_word: Array
+    sent: Array  # (all words, parts), padded with zeros
+    lanes: Array
+
+
+def chain_timing(net: FixedNetwork, schedule: Schedule, activity: Activity) -> Timing:
+    """Timing of the sample images sent one after another, the result taken at once."""
+    chain = _chain(net, schedule, activity)
+    images = activity.images
+    accepted, finished = np.zeros(images, np.int64), np.zeros(images, np.int64)
+    done = _run(
+        chain.pixels,
+        chain.image_length,
+        chain.source,
+        chain.core,
+        chain.room,
+        chain.split,
+        chain.first_token,
+        chain.steps,
+        chain.splits,
+        chain.fires,
+        chain.repeats,
+        chain.words,
+        chain.scan_depth,
+        chain.pool_depth,
+        chain.two_stages,
+        chain.settle,
+        chain.first_word,
+        chain.sent,
+        chain.lanes,
+        accepted,
+        finished,
+    )
+    if not done:
+        raise RuntimeError("the timing model does not come to an end")
+    return Timing(accepted, finished)
+
+
+def _chain(net: FixedNetwork, schedule: Schedule, activity: Activity) -> _Chain:
+    order = [p.name for p in net.populations]
+    cores = [schedule.core_of(name) for name in order]
+    ports = [(k, port) for k, core in enumerate(cores) for port in core.inputs]
+    by_name = {p.name: p for p in net.projections}
+    sources = [by_name[port.projection].source for _, port in ports]
+    tokens = [port_tokens(net, schedule, activity, cores[k], p.projection) for k, p in ports]
+    fire = cores[:-1]
+    words = [word_tokens(net, activity, core).sent for core in fire]
+    parts = max((w.shape[1] for w in words), default=1)
+    padded = [np.pad(w, ((0, 0), (0, parts - w.shape[1]))) for w in words]
+    return _Chain(
+        pixels=arrival(activity).reshape(-1),
+        image_length=int(np.prod(net.input.shape)),
+        source=np.array([-1 if s == INPUT else order.index(s) for s in sources]),
+        core=np.array([k for k, _ in ports]),
+        room=np.array([port.queue_depth - 2 for _, port in ports]),
+        split=np.array([int(cores[k].lane_kind == "shift") for k, _ in ports]),
+        first_token=_starts([len(t.steps) for t in tokens]),
+        steps=np.concatenate([t.steps for t in tokens]),
+        splits=np.concatenate([t.splits for t in tokens]),
+        fires=np.array([1] * len(fire) + [0]),
+        repeats=np.array([repeats(net, p) for p in net.populations]),
+        words=np.array([scan_geometry(net, core).words for core in cores]),
+        scan_depth=np.array([_scan_depth(net, core) for core in cores]),
+        pool_depth=np.array([_pool_depth(net, core) for core in cores]),
+        two_stages=np.array([int(w.shape[1] > 1) for w in words] + [0]),
+        settle=np.array([_settle(net, schedule, core) for core in cores]),
+        first_word=np.append(_starts([len(w) for w in words])[:-1], 0),
+        sent=np.concatenate([*padded, np.zeros((1, parts), np.int64)]),
+        lanes=np.array([core.lanes for core in cores]),
+    )
+
+
+def _starts(lengths: list[int]) -> Array:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _scan_depth(net: FixedNetwork, core: CorePlan) -> int:
+    population = net.population(core.population)
+    if population.kind == "readout":
+        return SCAN_READ
+    held = int(repeats(net, population) > 1)
+    fire = population.spike_max.bit_length() + int(clamps(net, population.name))
+    return SCAN_READ + held + fire + 1
+
+
+def _pool_depth(net: FixedNetwork, core: CorePlan) -> int:
+    if net.population(core.population).kind == "readout":
+        return 0
+    pool = outgoing_pool(net, core)
+    if pool is None:
+        return 0
+    return 4 if pool.mode == "max" and net.timesteps > 1 else 2
+
+
+def _settle(net: FixedNetwork, schedule: Schedule, core: CorePlan) -> int:
+    bits = value_bits(core_value_range(net, schedule, core))
+    several = int(len(core.inputs) > 1)
+    return WEIGHT_AND_HAZARD + several + lane_latency(core.lane_kind, bits)
+
+
+@njit(cache=True)
+def _run(  # type: ignore[no-untyped-def]
+    pixels,
+    image_length,
+    source,
+    core,
+    room,
+    split,
+    first_token,
+    steps,
+    splits,
+    fires,
+    repeats,
+    words,
+    scan_depth,
+    pool_depth,
+    two_stages,
+    settle,
+    first_word,
+    sent,
+    lanes,
+    accepted,
+    finished,
+):
+    """Steps the registers of the chain until every image has left; False if it never does.
+
+    Register names follow the components. Each cycle: senders first (serializers, fire pipelines,
+    encoder), on queue states of the cycle before; then queues, walkers and phases.
+    """
+    ports, cores, images = len(source), len(fires), len(accepted)
+    end, none = -2, -1  # entries of the scan pipeline that are no word
+
+    # Queues and walkers.
+    level = np.zeros(ports, np.int64)
+    latched = np.zeros(ports, np.bool_)
+    offered = np.zeros(ports, np.bool_)
+    left_queue = np.zeros(ports, np.int64)
+    push = np.zeros(ports, np.bool_)
+    taken = np.zeros(ports, np.bool_)
+    split_valid = np.zeros(ports, np.bool_)
+    split_token = np.zeros(ports, np.int64)
+    split_left = np.zeros(ports, np.int64)
+    lookup_valid = np.zeros(ports, np.bool_)
+    lookup_token = np.zeros(ports, np.int64)
+    sum_valid = np.zeros(ports, np.bool_)
+    sum_token = np.zeros(ports, np.int64)
+    busy = np.zeros(ports, np.bool_)
+    mark = np.zeros(ports, np.bool_)
+    mark_kind = np.zeros(ports, np.int64)
+    remain = np.zeros(ports, np.int64)
+
+    # Phases: 0 reset, 1 init, 2 accumulate, 3 fire.
+    phase = np.zeros(cores, np.int64)
+    issuing = np.zeros(cores, np.bool_)
+    left = settle.copy()
+    repeat = np.zeros(cores, np.int64)
+    running = np.zeros(cores, np.bool_)
+    ending = np.zeros(cores, np.bool_)
+    count = np.zeros(cores, np.int64)
+    base = first_word.copy()  # row of the running scan's first word
+    scan = np.full((cores, scan_depth.max()), none, np.int64)
+    pool = np.full((cores, max(1, pool_depth.max())), none, np.int64)
+    done = np.zeros(cores, np.bool_)
+    # Serializer: parts of the held word, values of the held part.
+    held_word = np.zeros(cores, np.int64)
+    parts_left = np.zeros(cores, np.int64)
+    part = np.zeros(cores, np.int64)
+    values_left = np.zeros(cores, np.int64)
+    out_valid = np.zeros(cores, np.bool_)
+
+    # Encoder (3 stages; -1 nothing, 0 silent integer, 1 event or marker) and readout.
+    taken_pixels, marker = 0, False
+    encode = np.full(3, -1, np.int64)
+    filled, lane, last_word = False, 0, False
+    score_valid, score_last, out_score, out_last = False, False, False, False
+    results = 0
+
+    limit = 1000 + 64 * (len(steps) + len(pixels) + len(sent)) + 64 * steps.clip(0).sum()
+    limit += 8 * splits.sum() * max(1, steps.max())
+    cycle = 0
+    while results < images:
+        if cycle > limit:
+            return False
+        push[:] = False
+
+        # Encoder.
+        ready, any_consumer = True, False
+        for q in range(ports):
+            if source[q] == -1:
+                any_consumer = True
+                if not (taken[q] or level[q] != room[q]):
+                    ready = False
+        valid = encode[2] == 1
+        if valid and any_consumer:
+            for q in range(ports):
+                if source[q] == -1:
+                    can = level[q] != room[q]
+                    if not taken[q] and can:
+                        push[q] = True
+                    taken[q] = (taken[q] or can) and not ready
+        if ready or not valid:
+            take = (not marker) and taken_pixels < images * image_length
+            encode[2] = encode[1] if encode[1] == 1 else -1
+            encode[1] = encode[0]
+            if marker:
+                encode[0] = 1
+            elif take:
+                encode[0] = 1 if pixels[taken_pixels] else 0
+            else:
+                encode[0] = -1
+            marker = False
+            if take:
+                if taken_pixels % image_length == 0:
+                    accepted[taken_pixels // image_length] = cycle
+                taken_pixels += 1
+                marker = taken_pixels % image_length == 0
+
+        # Fire pipelines, pooling, serializers.
+        for c in range(cores):
+            done[c] = False
+            depth = scan_depth[c]
+            emit = scan[c, depth - 1]
+            initial = phase[c] <= 1
+            if fires[c]:
+                ready = True
+                for q in range(ports):
+                    if source[q] == c and not (taken[q] or level[q] != room[q]):
+                        ready = False
+                if out_valid[c]:
+                    for q in range(ports):
+                        if source[q] == c:
+                            can = level[q] != room[q]
+                            if not taken[q] and can:
+                                push[q] = True
+                            taken[q] = (taken[q] or can) and not ready
+                move = ready or not out_valid[c]
+                values_ready = (move and values_left[c] <= 1) or values_left[c] == 0
+                if move:
+                    out_valid[c] = values_left[c] > 0
+                # What the last stage takes from the one before.
+                if two_stages[c]:
+                    word_ready = (values_ready and parts_left[c] <= 1) or parts_left[c] == 0
+                    if values_ready:
+                        values_left[c] = 0
+                        if parts_left[c] > 0:
+                            if held_word[c] == end:
+                                values_left[c] = 1
+                            else:
+                                while sent[held_word[c], part[c]] == 0:
+                                    part[c] += 1
+                                values_left[c] = sent[held_word[c], part[c]]
+                                part[c] += 1
+                    elif move:
+                        values_left[c] -= 1
+                else:
+                    word_ready = values_ready
+                    if not values_ready and move:
+                        values_left[c] -= 1
+                # What the serializer takes: from pooling, or straight from the fire pipeline.
+                stages = pool_depth[c]
+                if stages:
+                    offer = pool[c, stages - 1]
+                    advance_pool = word_ready or offer == none
+                    sending = emit != none and not initial
+                    advance = (not sending) or advance_pool
+                    if advance_pool:
+                        for k in range(stages - 1, 0, -1):
+                            pool[c, k] = pool[c, k - 1]
+                        pool[c, 0] = none
+                        if sending and (emit == end or sent[emit].sum() > 0):
+                            pool[c, 0] = emit
+                else:
+                    offer = none
+                    if emit != none and not initial and (emit == end or sent[emit].sum() > 0):
+                        offer = emit
+                    advance = offer == none or word_ready
+                if word_ready:
+                    if two_stages[c]:
+                        parts_left[c], part[c] = 0, 0
+                        if offer != none:
+                            held_word[c] = offer
+                            if offer == end:
+                                parts_left[c] = 1
+                            else:
+                                for k in range(sent.shape[1]):
+                                    parts_left[c] += sent[offer, k] > 0
+                    else:
+                        values_left[c] = 0
+                        if offer != none:
+                            values_left[c] = 1 if offer == end else sent[offer].sum()
+                elif two_stages[c] and values_ready:
+                    parts_left[c] -= 1
+            else:
+                # Readout: words into the shifter, scores one by one to the host.
+                informed = True
+                free = True  # the host takes every score at once
+                move = free and informed
+                final_lane = lane == lanes[c] - 1
+                word_ready = (not filled) or (move and final_lane)
+                offer_valid = emit != none and emit != end and not initial
+                advance = (not offer_valid) or word_ready
+                if out_score and out_last:
+                    finished[results] = cycle
+                    results += 1
+                out_score, out_last = score_valid, score_last
+                score_valid = filled
+                score_last = last_word and final_lane
+                if word_ready:
+                    filled = offer_valid
+                    last_word = emit == words[c] - 1
+                    lane = 0
+                else:
+                    lane += 1
+            if advance:
+                done[c] = emit == end
+                for k in range(depth - 1, 0, -1):
+                    scan[c, k] = scan[c, k - 1]
+                scan[c, 0] = none
+                if running[c]:
+                    scan[c, 0] = base[c] + count[c]
+                    count[c] += 1
+                    if count[c] == words[c]:
+                        running[c], ending[c] = False, True
+                        count[c] = 0
+                elif ending[c]:
+                    scan[c, 0] = end
+                    ending[c] = False
+
+        # Phases, walkers, queues.
+        for c in range(cores):
+            arrived = True
+            kind = STEP
+            for q in range(ports):
+                if core[q] == c:
+                    arrived = arrived and mark[q]
+                    kind = mark_kind[q]
+            enable = phase[c] == 2
+            settled = arrived and left[c] == 0
+            resume = False
+            start = False
+            if phase[c] == 0:
+                start = True
+                phase[c] = 1
+            elif phase[c] == 1:
+                if done[c]:
+                    phase[c] = 2
+            elif phase[c] == 2:
+                if settled:
+                    if not fires[c] and kind == STEP:
+                        resume = True
+                    else:
+                        start = True
+                        repeat[c] = 0
+                        phase[c] = 3
+            elif done[c]:
+                if fires[c]:
+                    base[c] += words[c]
+                if not fires[c] or repeat[c] == repeats[c] - 1:
+                    resume = True
+                    phase[c] = 2
+                else:
+                    start = True
+                    repeat[c] += 1
+            if start:
+                running[c] = True
+            if (not arrived) or issuing[c]:
+                left[c] = settle[c]
+            elif left[c] > 0:
+                left[c] -= 1
+            issuing[c] = False
+            granted = enable
+            for q in range(ports):
+                if core[q] != c:
+                    continue
+                step_ready = granted
+                if granted and busy[q]:
+                    issuing[c] = True
+                    granted = False
+                finishing = busy[q] and step_ready and remain[q] == 1
+                if mark[q]:
+                    load = sum_valid[q] and resume
+                else:
+                    load = sum_valid[q] and ((not busy[q]) or finishing)
+                nothing = lookup_valid[q] and steps[lookup_token[q]] == 0
+                sum_ready = (not sum_valid[q]) or load
+                walker_ready = (not lookup_valid[q]) or sum_ready or nothing
+                if busy[q] and step_ready:
+                    remain[q] -= 1
+                    if remain[q] == 0:
+                        busy[q] = False
+                if resume:
+                    mark[q] = False
+                if load:
+                    token = steps[sum_token[q]]
+                    busy[q] = token > 0
+                    mark[q] = token < 0
+                    mark_kind[q] = token
+                    remain[q] = token
+                if sum_ready:
+                    sum_valid[q] = lookup_valid[q] and not nothing
+                    sum_token[q] = lookup_token[q]
+                head = first_token[q] + left_queue[q]
+                if split[q]:
+                    last_bit = split_left[q] <= 1
+                    queue_ready = (not split_valid[q]) or (walker_ready and last_bit)
+                    if walker_ready:
+                        lookup_valid[q] = split_valid[q]
+                        lookup_token[q] = split_token[q]
+                    if queue_ready:
+                        split_valid[q] = offered[q]
+                        if offered[q]:
+                            split_token[q] = head
+                            split_left[q] = splits[head]
+                    elif walker_ready:
+                        split_left[q] -= 1
+                else:
+                    queue_ready = walker_ready
+                    if walker_ready:
+                        lookup_valid[q] = offered[q]
+                        lookup_token[q] = head
+                if offered[q] and queue_ready:
+                    left_queue[q] += 1
+                read = (not offered[q]) or queue_ready
+                inner = level[q] != 0 and ((not latched[q]) or read)
+                if read:
+                    offered[q] = latched[q]
+                if inner:
+                    latched[q] = True
+                elif read:
+                    latched[q] = False
+                level[q] += int(push[q]) - int(inner)
+        cycle += 1
+    return True

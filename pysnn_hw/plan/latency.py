@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Pipeline depths that hardware and timing model must agree on."""
+
+from __future__ import annotations
+
+from pysnn_hw.ir.snn import FixedNetwork, Projection
+from pysnn_hw.plan.schedule import CorePlan, Schedule, port_geometry
+
+
+def value_bits(value_range: tuple[int, int]) -> int:
+    """Width of an event's value: unsigned if the range has no negative value, else signed."""
+    lo, hi = value_range
+    if lo < 0:
+        return max((-lo - 1).bit_length(), max(hi, 0).bit_length()) + 1
+    return max(1, hi.bit_length())
+
+
+def lane_latency(kind: str, bits: int) -> int:
+    """Cycles from operands to product for values of so many bits.
+
+    A multiplier of adders sums the partial products pairwise, one level a cycle.
+    """
+    return max(1, (bits - 1).bit_length()) if kind == "lut" else 1
+
+
+def port_value_range(
+    net: FixedNetwork, schedule: Schedule, projection: Projection
+) -> tuple[int, int]:
+    """Range of the values in the events of a projection (one spike each if re-addressed)."""
+    lo, hi = net.value_range(projection)
+    geometry = port_geometry(net, schedule, projection.name)
+    if geometry.readdressed and projection.pool is not None:
+        window = projection.pool.kernel[0] * projection.pool.kernel[1]
+        lo, hi = lo // window, hi // window
+    return lo, hi
+
+
+def core_value_range(net: FixedNetwork, schedule: Schedule, core: CorePlan) -> tuple[int, int]:
+    """Range of the values that the lanes of a core see."""
+    incoming = [next(p for p in net.projections if p.name == i.projection) for i in core.inputs]
+    ranges = [port_value_range(net, schedule, p) for p in incoming]
+    return min(lo for lo, _ in ranges), max(hi for _, hi in ranges)

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Spike trains as the streams see them: which event, which word, in which order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork, Population
+from pysnn_hw.plan.activity import Activity, pooled, sent_values
+from pysnn_hw.plan.schedule import CorePlan, Schedule, outgoing_pool, port_geometry, scan_geometry
+
+STEP, INFERENCE = -1, -2
+"""Markers among the steps of events."""
+
+
+@dataclass(frozen=True, eq=False)
+class PortTokens:
+    """Transfers of one projection, all images in a row.
+
+    Attributes
+    ----------
+    steps
+        int64: accumulate cycles of each event (0 if it touches nothing), `STEP` or `INFERENCE`.
+    splits
+        int64: transfers after splitting into set bits (1 where lanes multiply).
+    """
+
+    steps: Array
+    splits: Array
+
+
+@dataclass(frozen=True, eq=False)
+class WordTokens:
+    """Scanned words of one core, all images and timesteps in a row: int64 (words, parts).
+
+    Non-zero values of each word as it is sent after pooling, per part of the serializer; zero for
+    words that send nothing (silent, or not the last of their pooling window).
+    """
+
+    sent: Array
+
+
+def part_lanes(lanes: int) -> int:
+    """Lanes per part of the serializer's second stage (all of them if it has one stage)."""
+    divisors = [d for d in range(2, lanes) if lanes % d == 0]
+    if lanes <= 8 or not divisors:
+        return lanes
+    return min(divisors, key=lambda d: (max(d, lanes // d), d))
+
+
+def port_tokens(
+    net: FixedNetwork, schedule: Schedule, activity: Activity, core: CorePlan, name: str
+) -> PortTokens:
+    """Events of projection ``name`` in the order in which they arrive."""
+    projection = next(p for p in net.projections if p.name == name)
+    geometry = port_geometry(net, schedule, name)
+    values = sent_values(net, schedule, activity, projection).transpose(0, 1, 3, 4, 2)
+    n, t = values.shape[:2]
+    steps = np.broadcast_to(geometry.steps()[:, :, None], values.shape[2:])
+    split = core.lane_kind == "shift"
+    all_steps, all_splits = [], []
+    for image in range(n):
+        for step in range(t):
+            sent = values[image, step] != 0
+            all_steps += [steps[sent], [INFERENCE if step == t - 1 else STEP]]
+            bits = np.bitwise_count(values[image, step][sent]) if split else np.ones(sent.sum())
+            all_splits += [bits, [1]]
+    return PortTokens(
+        np.concatenate(all_steps).astype(np.int64), np.concatenate(all_splits).astype(np.int64)
+    )
+
+
+def word_tokens(net: FixedNetwork, activity: Activity, core: CorePlan) -> WordTokens:
+    """Words of a fire core in scan order."""
+    scan = scan_geometry(net, core)
+    sent = pooled(activity.spikes[core.population], outgoing_pool(net, core)) != 0
+    n, t, _, h, w = sent.shape
+    size = part_lanes(core.lanes)
+    parts = core.lanes // size
+    counts = sent.transpose(0, 1, 3, 4, 2).reshape(n, t, h, w, scan.groups, parts, size).sum(-1)
+    order = scan.order()
+    kh, kw = scan.window
+    ends_y = (order[:, 0] % kh == kh - 1) & (order[:, 0] // kh < h)
+    ends_x = (order[:, 1] % kw == kw - 1) & (order[:, 1] // kw < w)
+    ends = ends_y & ends_x
+    result = np.zeros((n, t, scan.words, parts), np.int64)
+    y, x, g = (order[ends] // np.array([kh, kw, 1])).T
+    result[:, :, ends] = counts[:, :, y, x, g]
+    return WordTokens(result.reshape(-1, parts))
+
+
+def arrival(activity: Activity) -> Array:
+    """Whether each input integer becomes an event: bool (images, H * W * C), in input order."""
+    values = activity.inputs[:, 0].transpose(0, 2, 3, 1)
+    return np.asarray(values.reshape(values.shape[0], -1) != 0)
+
+
+def repeats(net: FixedNetwork, population: Population) -> int:
+    """Timesteps that the core runs by itself."""
+    constant = any(p.source == INPUT for p in net.into(population.name))
+    return net.timesteps if constant and population.kind == "fire" else 1
