@@ -108,10 +108,15 @@ class Design:
         """32-bit words of one transfer on ``o``."""
         return words_for(int(self._accelerator.readout.o_layout.size))
 
+    @cached_property
+    def verilog(self) -> str:
+        """Verilog of the top module `TOP`."""
+        return str(verilog.convert(self._accelerator, name=TOP))
+
     def write_verilog(self, path: Path) -> None:
-        """Write the Verilog of the top module `TOP`."""
+        """Write the Verilog to a file."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(verilog.convert(self._accelerator, name=TOP))
+        path.write_text(self.verilog)
 
     def input_words(self, images: Array) -> Words:
         """Transfers on ``i``, (N, C * H * W) words in H, W, C order."""
