@@ -11,8 +11,9 @@ __all__ = ["CycleCounter", "count_cycles"]
 class CycleCounter(wiring.Component):
     """Counts the clock cycles from the first integer of an image to the last result.
 
-    Cycles in which a result waits for the link are not counted, so the count is that of the
-    accelerator alone. It stands from the cycle after the last result until the next image; one
+    Cycles in which a result is held back are not counted. That is exact only if none is (see
+    `ResultBuffer`): while one score waits, the accelerator may already work on the next, and the
+    count falls short. It stands from the cycle after the last result until the next image; one
     image must be finished before the next begins.
 
     Members

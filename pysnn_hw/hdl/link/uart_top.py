@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from pysnn_hw.hdl.link.cycle_counter import count_cycles
 from pysnn_hw.hdl.link.link_top import LinkTop
 from pysnn_hw.hdl.link.parameters import LinkParameters
+from pysnn_hw.hdl.link.result_buffer import ResultBuffer
 
 __all__ = ["UartTop"]
 
@@ -46,7 +47,8 @@ class UartTop(wiring.Component):
         m.submodules.link = link = LinkTop(self.parameters)
         m.d.comb += [link.rx.eq(self.rx), self.tx.eq(link.tx)]
         m.d.comb += link.cycles.eq(count_cycles(m, accelerator))
-        pairs = [(link.image, accelerator.i), (accelerator.o, link.result)]
+        m.submodules.results = results = ResultBuffer(self.parameters)
+        pairs = [(link.image, accelerator.i), (accelerator.o, results.i), (results.o, link.result)]
         if self.parameters.address_width:
             pairs.append((link.boot, accelerator.boot))
             m.d.comb += link.loaded.eq(accelerator.loaded)

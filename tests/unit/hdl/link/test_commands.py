@@ -12,6 +12,7 @@ from pysnn_hw.hdl.link.outcome import OutcomeKind
 from pysnn_hw.hdl.link.parameters import LinkParameters
 from pysnn_hw.hdl.link.protocol import NO_SEQUENCE, ErrorCode, Info
 from pysnn_hw.hdl.link.reply_writer import ReplyWriter
+from pysnn_hw.hdl.link.result_buffer import ResultBuffer
 from tests.hdl_bench import PACES, run
 
 SMALL = LinkParameters(5, 0, 255, 3, divisor=4, fingerprint=0xDEADBEEF, clock_mhz=25)
@@ -237,6 +238,30 @@ def test_cycles_are_written_low_byte_first():
     sim.add_testbench(bench)
     sim.run()
     assert bytes(got[-4:]) == b"\x44\x33\x22\x11"
+
+
+@pytest.mark.parametrize("pace", PACES)
+@pytest.mark.parametrize("parameters", [SMALL, LinkParameters(1, 0, 1, 1, divisor=4)])
+def test_result_buffer_changes_nothing_but_the_time(parameters, pace):
+    rng = random.Random(6)
+    sent = []
+    for k in range(4):
+        scores = [rng.randrange(-(2**31), 2**31) for _ in range(parameters.classes)]
+        sent += results(scores, k % parameters.classes, k % 2)
+    seen = run(ResultBuffer(parameters), {"i": sent}, {"o": len(sent)}, pace=pace)
+    assert [r["score"] for r in seen.payloads["o"]] == [r["score"] for r in sent]
+    assert [r["last"] for r in seen.payloads["o"]] == [r["last"] for r in sent]
+    assert [r for r in seen.payloads["o"] if r["last"]] == [r for r in sent if r["last"]]
+
+
+def test_result_buffer_never_holds_up_an_image():
+    dut = ResultBuffer(SMALL)
+    seen = run(dut, {"i": results([1, 2, 3], 2, 0)}, {"o": 3}, pace=(1.0, 0.3))
+    taken = seen.cycles["i"]
+    assert taken[-1] - taken[0] == 2
+    prompt = run(ResultBuffer(SMALL), {"i": results([1, 2, 3], 2, 0)}, {"o": 3})
+    assert prompt.cycles["o"][0] - prompt.cycles["i"][-1] == dut.latency
+    assert prompt.cycles["o"][-1] - prompt.cycles["o"][0] == 2
 
 
 def test_cycle_counter_leaves_out_what_the_link_holds_back():
