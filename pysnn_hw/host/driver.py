@@ -141,7 +141,7 @@ class Link:
             self._port.close()
 
     def info(self) -> Info:
-        """What the device tells of itself; asked once."""
+        """What the device tells of itself; asked once, and again after an upload."""
         if self._info is None:
             payload, _ = self._request(Request.INFO, b"", Info.layout.size)
             info = Info.unpack(payload)
@@ -184,6 +184,7 @@ class Link:
         for start in range(0, len(data), chunk):
             head = struct.pack("<I", address + start)
             self._request(Request.WRITE, head + data[start : start + chunk], 0)
+        self._info = None  # it tells whether the memories are loaded
 
     def _request(self, kind: Request, payload: bytes, size: int) -> tuple[bytes, float]:
         """Payload of the reply, ``size`` bytes, and the seconds that it took."""

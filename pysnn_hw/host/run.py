@@ -36,7 +36,8 @@ def run_images(
     port, virtual
         One of the two.
     schedule
-        Of the virtual board; by default one lane per core.
+        What the device was built with: needed if it waits for its memories to be uploaded. The
+        virtual board is built with it, by default with one lane per core.
     baud
         Of the port, bits per second.
 
@@ -72,7 +73,8 @@ def open_link(
             # Only this branch needs a simulator.
             from pysnn_hw.host.virtual_board import virtual_board
 
-            board = stack.enter_context(virtual_board(net, schedule or simple_schedule(net)))
+            schedule = schedule or simple_schedule(net)
+            board = stack.enter_context(virtual_board(net, schedule))
             link = stack.enter_context(Link(board.port, timeout_s=VIRTUAL_TIMEOUT_S))
         found, expected = link.info().fingerprint, fingerprint(net)
         if found != expected:
@@ -81,4 +83,18 @@ def open_link(
                 f"the device runs network {found:08x}, not {expected:08x}",
                 "flash the bitstream of this network",
             )
+        if not link.info().loaded:
+            _upload(link, net, schedule)
         yield link
+
+
+def _upload(link: Link, net: FixedNetwork, schedule: Schedule | None) -> None:
+    """Write the memories that the device's bitstream could not initialise."""
+    if schedule is None:
+        raise LinkError("device", "its memories are empty", "give the schedule it was built with")
+    # Where the weights lie is known to the hardware description alone.
+    from pysnn_hw.hdl.accelerator import Accelerator
+
+    link.upload(0, Accelerator(net, schedule).boot_contents())
+    if not link.info().loaded:
+        raise LinkError("device", "asks for more than was uploaded", "was the schedule another?")

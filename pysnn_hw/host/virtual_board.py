@@ -129,6 +129,9 @@ class VirtualBoard:
 
 
 def virtual_board(net: FixedNetwork, schedule: Schedule) -> VirtualBoard:
-    """A virtual board with an accelerator of ``net``."""
-    parameters = link_parameters(net, divisor=DIVISOR)
-    return VirtualBoard(UartTop(Accelerator(net, schedule), parameters))
+    """A virtual board with an accelerator of ``net``; its host must upload what it lacks."""
+    accelerator = Accelerator(net, schedule)
+    boots = "boot" in accelerator.signature.members
+    address_width = len(accelerator.boot.p.address) if boots else 0
+    parameters = link_parameters(net, divisor=DIVISOR, address_width=address_width)
+    return VirtualBoard(UartTop(accelerator, parameters))

@@ -88,5 +88,7 @@ class LinkTop(wiring.Component):
         m.d.comb += writer.cycles.eq(self.cycles)
         if p.address_width:
             wiring.connect(m, handler.boot, wiring.flipped(self.boot))
-            m.d.comb += handler.loaded.eq(self.loaded)
+            m.d.comb += [handler.loaded.eq(self.loaded), writer.loaded.eq(self.loaded)]
+        else:
+            m.d.comb += writer.loaded.eq(1)
         return m

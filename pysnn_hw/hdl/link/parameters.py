@@ -66,7 +66,7 @@ class LinkParameters:
 
     @property
     def info(self) -> protocol.Info:
-        """What the device tells of itself."""
+        """What the device tells of itself once its memories are loaded."""
         return protocol.Info(
             version=protocol.VERSION,
             fingerprint=self.fingerprint,
@@ -76,6 +76,7 @@ class LinkParameters:
             classes=self.classes,
             clock_mhz=self.clock_mhz,
             write_bytes=self.write_bytes,
+            loaded=True,
         )
 
     @property

@@ -83,9 +83,11 @@ class Info:
         Clock of the accelerator in MHz, rounded.
     write_bytes
         Largest number of bytes in one WRITE; 0 if there is nothing to write.
+    loaded
+        Whether all memories have been written, so that images can be sent.
     """
 
-    layout: ClassVar[struct.Struct] = struct.Struct("<BIIhhHHH")
+    layout: ClassVar[struct.Struct] = struct.Struct("<BIIhhHHHB")
 
     version: int
     fingerprint: int
@@ -95,6 +97,7 @@ class Info:
     classes: int
     clock_mhz: int
     write_bytes: int
+    loaded: bool
 
     def pack(self) -> bytes:
         """The payload."""
@@ -109,7 +112,8 @@ class Info:
         struct.error
             If the length is wrong.
         """
-        return cls(*cls.layout.unpack(payload))
+        *numbers, loaded = cls.layout.unpack(payload)
+        return cls(*numbers, loaded=bool(loaded))
 
     @property
     def value_bytes(self) -> int:

@@ -31,6 +31,8 @@ class ReplyWriter(wiring.Component):
         From the accelerator; read only for an outcome of kind INFER.
     cycles : In(32)
         Duration of the last result; read after that result was taken.
+    loaded : In(1)
+        Whether the memories are loaded.
     o : Out(stream.Signature(frame_byte))
         Replies without checksum.
     """
@@ -42,6 +44,7 @@ class ReplyWriter(wiring.Component):
                 "i": In(stream.Signature(outcome)),
                 "result": In(stream.Signature(parameters.result_layout)),
                 "cycles": In(32),
+                "loaded": In(1),
                 "o": Out(stream.Signature(frame_byte)),
             }
         )
@@ -91,7 +94,8 @@ class ReplyWriter(wiring.Component):
                 m.d.comb += o.valid.eq(1)
                 with m.Switch(outcome.kind):
                     with m.Case(OutcomeKind.INFO):
-                        self._select(m, step, list(self.parameters.info.pack()))
+                        *constants, _ = self.parameters.info.pack()
+                        self._select(m, step, [*constants, self.loaded])
                     with m.Case(OutcomeKind.INFER):
                         cycles = [self.cycles.word_select(k, 8) for k in range(4)]
                         self._select(m, step, [winner[:8], winner[8:], error, *cycles])

@@ -9,7 +9,7 @@ from pysnn_hw.hdl.link.protocol import NO_SEQUENCE, RESULT_TAIL, VERSION, ErrorC
 from pysnn_hw.host import Link
 from pysnn_hw.host.framing import Deframer, Frame, encode
 
-INFO = Info(VERSION, 0xABCD, 12, 0, 255, 3, 25, 8)
+INFO = Info(VERSION, 0xABCD, 12, 0, 255, 3, 25, 8, True)
 
 
 class Device:
@@ -105,7 +105,7 @@ def test_maps_are_sent_channels_innermost():
 
 
 def test_wide_integers_are_sent_in_two_bytes():
-    device = Device(Info(VERSION, 0, 3, -300, 300, 3, 25, 0))
+    device = Device(Info(VERSION, 0, 3, -300, 300, 3, 25, 0, True))
     result = link(device).infer(np.array([-300, 300, -1]))
     assert device.requests[-1].payload == struct.pack("<3h", -300, 300, -1)
     assert result.scores.tolist() == [-300, 300, -1]
@@ -169,7 +169,7 @@ def test_not_ready_says_what_to_do():
 
 
 def test_reply_of_the_wrong_length():
-    with pytest.raises(LinkError, match="the reply to INFO has 1 bytes, expected 19"):
+    with pytest.raises(LinkError, match="the reply to INFO has 1 bytes, expected 20"):
         link(Device(script=["short"])).info()
 
 
@@ -184,7 +184,7 @@ def test_port_that_does_not_exist(tmp_path):
 
 
 def test_other_protocol_version():
-    other = Info(VERSION + 1, 0, 12, 0, 255, 3, 25, 0)
+    other = Info(VERSION + 1, 0, 12, 0, 255, 3, 25, 0, True)
     with pytest.raises(LinkError, match=f"speaks protocol version {VERSION + 1}, this driver"):
         link(Device(other)).info()
 
@@ -200,7 +200,7 @@ def test_other_protocol_version():
     ],
 )
 def test_unsuitable_images(image, message):
-    device = Device(Info(VERSION, 0, 12, 0, 254, 3, 25, 0))
+    device = Device(Info(VERSION, 0, 12, 0, 254, 3, 25, 0, True))
     with pytest.raises(DataError, match=message):
         link(device).infer(image)
     assert len(device.requests) == 1
@@ -214,7 +214,7 @@ def test_upload_in_pieces():
 
 
 def test_upload_to_a_device_without_memory():
-    device = Device(Info(VERSION, 0, 12, 0, 255, 3, 25, 0))
+    device = Device(Info(VERSION, 0, 12, 0, 255, 3, 25, 0, True))
     with pytest.raises(LinkError, match="has no memory that could be written"):
         link(device).upload(0, b"abc")
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 import random
 import struct
+from dataclasses import replace
 
 import pytest
 from amaranth.sim import Simulator
@@ -216,8 +217,9 @@ def test_replies(parameters, pace):
         if transfer["last"]:
             frames.append(frame)
             frame = b""
+    want[0] = want[0][:-1] + b"\x00"  # `loaded` has no driver here
     assert frames == want
-    assert Info.unpack(frames[0][2:]) == parameters.info
+    assert Info.unpack(frames[0][2:]) == replace(parameters.info, loaded=False)
 
 
 def test_cycles_are_written_low_byte_first():

@@ -158,15 +158,19 @@ def test_upload_then_inference():
     image = bytes([0xFF, 6, 5, 4])
     script = [
         20,
+        encode(Frame(1, 0)),
         encode(Frame(2, 1, image)),
         600,
         encode(Frame(3, 2, struct.pack("<I", 0) + b"\x0a\x63")),
         600,
         encode(Frame(2, 3, image)),
+        encode(Frame(1, 4)),
     ]
     frames = exchange(parameters, script)
-    assert frames[:2] == [error(ErrorCode.NOT_READY, 1), Frame(0x83, 2)]
-    assert frames[2:] == [answer(3, [-1, 6, 5, 4], 4 + 1 + 2 - 1, parameters, extra=(10, 99))]
+    assert not Info.unpack(frames[0].payload).loaded
+    assert Info.unpack(frames[-1].payload) == parameters.info
+    assert frames[1:3] == [error(ErrorCode.NOT_READY, 1), Frame(0x83, 2)]
+    assert frames[3:-1] == [answer(3, [-1, 6, 5, 4], 4 + 1 + 2 - 1, parameters, extra=(10, 99))]
 
 
 def test_mismatch_of_integer_widths_is_refused():
