@@ -111,20 +111,23 @@ class Design:
     @cached_property
     def verilog(self) -> str:
         """Verilog of the top module `TOP`."""
-        return str(verilog.convert(self._accelerator, name=TOP))
+        return str(verilog.convert(self._accelerator, name=TOP, emit_src=False))
 
     def write_verilog(self, path: Path) -> None:
         """Write the Verilog to a file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.verilog)
 
+    @property
+    def last_bit(self) -> int:
+        """The bit of an input word that says "last of its image"."""
+        return 1 << int(self._accelerator.encoder.i_layout["last"].offset)
+
     def input_words(self, images: Array) -> Words:
         """Transfers on ``i``, (N, C * H * W) words in H, W, C order."""
-        layout = self._accelerator.encoder.i_layout
-        last = layout["last"].offset
         values = np.moveaxis(images, 1, -1).reshape(len(images), -1).astype(np.int64)
-        words = values & ((1 << last) - 1)
-        words[:, -1] |= 1 << last
+        words = values & (self.last_bit - 1)
+        words[:, -1] |= self.last_bit
         packed: Words = words.astype(np.uint32)
         return packed
 

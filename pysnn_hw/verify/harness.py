@@ -114,17 +114,40 @@ def harness_source(design: Design) -> str:
     )
 
 
-def write_vectors(design: Design, images: Array, result: Result | None, path: Path) -> None:
-    """Write the harness's vector file: inputs and, given the golden ``result``, expected words.
+def write_vectors(
+    design: Design,
+    images: Array,
+    golden: Result | None,
+    path: Path,
+    *,
+    transfers: Sequence[Words] | None = None,
+    errors: Sequence[int] | None = None,
+) -> None:
+    """Write the harness's vector file: inputs and, given the golden result, expected words.
 
     Spikes and membranes are expected too if the result has a trace.
+
+    Parameters
+    ----------
+    design
+        The accelerator.
+    images
+        Raw integers (N, C, H, W).
+    golden
+        Result of the same images; None to compare nothing.
+    path
+        The file.
+    transfers
+        Words to send for each image, if not the image's own (to send malformed ones).
+    errors
+        Expected error bit of each image; None for zeros.
     """
-    inputs = design.input_words(images)
-    trace = None if result is None else result.trace
-    header = [len(images), result is not None, trace is not None, trace is not None]
-    parts: list[Array] = [np.array(header), np.full(len(images), inputs.shape[1]), inputs]
-    if result is not None:
-        parts.append(design.expected_output(result))
+    inputs = list(design.input_words(images)) if transfers is None else transfers
+    trace = None if golden is None else golden.trace
+    header = [len(inputs), golden is not None, trace is not None, trace is not None]
+    parts: list[Array] = [np.array(header), np.array([len(row) for row in inputs]), *inputs]
+    if golden is not None:
+        parts.append(design.expected_output(golden, errors))
     if trace is not None:
         for probe in design.probes:
             parts += [probe.spikes(trace), probe.membranes(trace)]

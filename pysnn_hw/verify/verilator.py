@@ -25,6 +25,7 @@ from pysnn_hw.errors import ToolError
 from pysnn_hw.resources import resource
 
 _JOBS = 2
+_SMALL_BYTES = 4_000_000  # of generated C++: one unit compiles sooner than several
 _FLAGS = ("-std=c++17", "-faligned-new", "-fPIC", "-w", "-DVERILATOR=1", "-DVM_SC=0")
 _DEFINES = ("VM_COVERAGE", "VM_TIMING", "VM_TRACE_VCD", "VM_TRACE_SAIF")
 
@@ -241,19 +242,20 @@ def _verilate(
 def _compile_model(tool: Verilator, model: Path, main: Path, profile: Profile) -> list[Path]:
     """Compile the generated files, a few large units at a time (headers cost more than logic)."""
     flags = [*tool.compile_flags(profile), "-I", str(model)]
-    files = sorted(model.glob("*.cpp"))
-    once = [f for f in files if f.stem.endswith("Slow")]  # set-up and tear-down
-    often = _balanced([f for f in files if f not in once], _JOBS)
-    units = [
-        ("slow", once, "-O0"),
-        *((f"fast{k}", u, profile.optimise) for k, u in enumerate(often)),
-    ]
+    files = sorted(model.resolve().glob("*.cpp"))
+    size = sum(f.stat().st_size for f in files)
+    if profile.optimise == "-O0" and size < _SMALL_BYTES:
+        units = [("all", [*files, main.resolve()], "-O0")]
+    else:
+        once = [f for f in files if f.stem.endswith("Slow")]  # set-up and tear-down
+        often = _balanced([f for f in files if f not in once], _JOBS)
+        units = [(f"often{k}", group, profile.optimise) for k, group in enumerate(often)]
+        units += [("once", once, "-O0"), ("main", [main.resolve()], profile.optimise)]
     todo = []
     for name, members, level in units:
         source = model / f"unit_{name}.cc"
-        source.write_text("".join(f'#include "{f.name}"\n' for f in members))
+        source.write_text("".join(f'#include "{f}"\n' for f in members))
         todo.append((source, source.with_suffix(".o"), [*flags, level]))
-    todo.append((main, model / "main.o", [*flags, profile.optimise]))
     _compile_all(tool, todo)
     return [target for _, target, _ in todo]
 
