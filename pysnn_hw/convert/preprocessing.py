@@ -70,17 +70,22 @@ class Preprocessing:
 
     def check(self, images: Array, shape: Shape) -> None:
         """Raise DataError unless ``images`` is a non-empty (N, *shape) array of raw integers."""
-        if images.ndim != 4 or tuple(images.shape[1:]) != shape:
-            raise DataError("images", f"shape {images.shape} does not fit the model's (N, {shape})")
-        if len(images) == 0:
-            raise DataError("images", "there are none")
-        if not np.issubdtype(images.dtype, np.integer):
-            raise DataError(
-                "images", f"dtype is {images.dtype}", "give raw integer pixels, such as uint8"
-            )
-        low, high = int(images.min()), int(images.max())
-        if low < self.minimum or high > self.maximum:
-            raise DataError(
-                "images",
-                f"values {low}..{high} leave the range {self.minimum}..{self.maximum}",
-            )
+        check_images(images, shape, self.minimum, self.maximum)
+
+
+def check_images(images: Array, shape: Shape, minimum: int, maximum: int) -> None:
+    """Raise DataError unless ``images`` are (N, *shape) integers, N > 0, in minimum..maximum."""
+    if images.ndim != 4 or tuple(images.shape[1:]) != shape:
+        raise DataError("images", f"shape {images.shape} does not fit the model's (N, {shape})")
+    if len(images) == 0:
+        raise DataError("images", "there are none")
+    if not np.issubdtype(images.dtype, np.integer):
+        raise DataError(
+            "images", f"dtype is {images.dtype}", "give raw integer pixels, such as uint8"
+        )
+    low, high = int(images.min()), int(images.max())
+    if low < minimum or high > maximum:
+        raise DataError(
+            "images",
+            f"values {low}..{high} leave the range {minimum}..{maximum}",
+        )

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from pysnn_hw.convert.moments import Moments, input_moments
+from pysnn_hw.convert.preprocessing import check_images
 from pysnn_hw.convert.rounding import round_nearest, round_with_feedback
 from pysnn_hw.convert.steps import channel_steps, shared_step
 from pysnn_hw.errors import ModelError
@@ -34,7 +35,7 @@ def quantize(net: SnnNetwork, weight_bits: int = 8, images: Array | None = None)
     images
         Calibration images, raw integers (N, C, H, W), from the training set. With them, weights are
         rounded so that errors cancel on real inputs (`rounding.round_with_feedback`), and biases
-        make up for the mean of what is left (methods.md, 6.5 b). Without, each weight goes to the
+        make up for the mean of what is left. Without, each weight goes to the
         nearest integer. At 8 bits both are alike; at 4 and fewer the images are worth it.
 
     Returns
@@ -45,18 +46,22 @@ def quantize(net: SnnNetwork, weight_bits: int = 8, images: Array | None = None)
         weight per channel, always of 8 bits, so that they do not coarsen the step that they share
         with the convolution beside them. ``v_min`` and ``v_max`` are the proven range of the
         membrane, so they never act. ``provenance["warnings"]`` names populations whose thresholds
-        are so small an integer that rounded biases matter (methods.md, 1.5).
+        are so small an integer that rounded biases matter.
 
     Raises
     ------
     ModelError
         ``weight_bits`` is out of range.
+    DataError
+        The images do not fit the network.
     NetworkError
         ``net`` is malformed, or a membrane would need more bits than a file may hold.
     """
     if not MIN_BITS <= weight_bits <= MAX_BITS:
         raise ModelError("weight_bits", f"must be {MIN_BITS}..{MAX_BITS}, not {weight_bits}")
     check_network(net)
+    if images is not None:
+        check_images(images, net.input.shape, net.input.minimum, net.input.maximum)
     moments = {} if images is None else input_moments(net, images)
     steps = population_steps(net, weight_bits, moments)
     projections = tuple(
@@ -120,18 +125,13 @@ def _steps(
     importance = None
     if moments:
         importance = _beside([_importance(p, moments[p.name]) for p in dense], population)
-    if population.kind == "readout" and dense:
-        return shared_step(_beside([_rows(p) for p in dense], population), weight_bits, importance)
+    weights = _beside([_rows(p) for p in dense], population)
+    largest_skip = np.abs(_beside([_rows(p) for p in skips], population)).max(axis=1, initial=0.0)
+    least = largest_skip / IDENTITY_LIMIT
     if population.kind == "readout":
-        return shared_step(_beside([_rows(p) for p in skips], population), MAX_BITS)
-    largest = np.abs(_beside([_rows(p) for p in skips], population)).max(axis=1, initial=0.0)
-    return channel_steps(
-        _beside([_rows(p) for p in dense], population),
-        population.per_channel("threshold"),
-        weight_bits,
-        largest / IDENTITY_LIMIT,
-        importance,
-    )
+        return shared_step(weights, weight_bits, float(least.max()), importance)
+    thresholds = population.per_channel("threshold")
+    return channel_steps(weights, thresholds, weight_bits, least, importance)
 
 
 def _beside(rows: Sequence[Array], population: Population) -> Array:

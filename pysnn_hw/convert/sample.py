@@ -14,7 +14,9 @@ from pysnn_hw.ir.ann import AnnGraph, evaluate, shapes
 from pysnn_hw.ir.snn import Array
 
 VALUES_PER_LAYER = 1 << 19
-BATCH_VALUES = 1 << 22
+"""Values sampled of each layer."""
+BATCH_VALUES = 1 << 23
+"""Values of all layers together that are held at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ def sample_activations(
         An activation is NaN or infinite.
     """
     shape_of = shapes(graph)
-    step = max(1, BATCH_VALUES // max(math.prod(s) for s in shape_of.values()))
+    step = max(1, BATCH_VALUES // sum(math.prod(s) for s in shape_of.values()))
     rng = np.random.default_rng(seed)
     parts: dict[str, list[Array]] = {name: [] for name in names}
     maxima: dict[str, list[Array]] = {name: [] for name in names}

@@ -62,15 +62,21 @@ def channel_steps(
     return _best(weights, thresholds / wholes, largest, importance)
 
 
-def shared_step(weights: Array, weight_bits: int, importance: Array | None = None) -> Array:
-    """One step for all channels of a readout, float64 (1,): scores must be comparable."""
+def shared_step(
+    weights: Array, weight_bits: int, least: float = 0.0, importance: Array | None = None
+) -> Array:
+    """One step for all channels of a readout, float64 (1,): scores must be comparable.
+
+    Parameters as in `channel_steps`, but a single ``least``.
+    """
     largest = 2 ** (weight_bits - 1) - 1
     row = weights.reshape(1, -1)
     importance = None if importance is None else importance.reshape(1, -1)
     top = np.abs(row).max(initial=0.0)
     if top == 0:
-        return np.ones(1)
+        return np.array([least if least > 0 else 1.0])
     steps = np.geomspace(1, TIGHTEST_CLIP, CANDIDATES)[:, None] * top / largest
+    steps = np.maximum(steps, least)
     return _best(row, steps, largest, importance)
 
 

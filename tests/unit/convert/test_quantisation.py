@@ -9,11 +9,12 @@ from pysnn_hw.convert.float_sim import simulate_float
 from pysnn_hw.convert.moments import input_moments
 from pysnn_hw.convert.quantisation import population_steps
 from pysnn_hw.convert.steps import channel_steps, shared_step
-from pysnn_hw.errors import ModelError, NetworkError
+from pysnn_hw.errors import DataError, ModelError, NetworkError
 from pysnn_hw.golden import simulate
+from pysnn_hw.ir.ann import Add, Flatten, GlobalAvgPool
 from pysnn_hw.ir.check import check_fixed
 from pysnn_hw.ir.widths import clamps
-from tests.unit.convert.ann_graphs import GRAPHS, images, plain, residual
+from tests.unit.convert.ann_graphs import GRAPHS, Builder, images, plain, residual
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +184,23 @@ def test_images_make_few_bits_better(nets, name):
     check_fixed(calibrated)
     assert calibrated.provenance["calibrated_rounding"] is True
     assert error(calibrated, True) < 0.95 * error(quantize(net, bits), False)
+
+
+def test_a_skip_into_the_readout_is_not_clipped():
+    b = Builder(10)
+    b.conv("conv", 2, 3)
+    b.relu("relu")
+    b.add(GlobalAvgPool, "gap")
+    gap = b.add(Flatten, "flat")
+    fc = b.linear("fc", 3, 3)
+    b.nodes[-1].weight[:] *= 1e-3
+    b.add(Add, "sum", fc, gap)
+    net = convert(b.graph(), images())
+    fixed, step = quantize(net), population_steps(net, 8)["sum"]
+    for p, q in zip(net.into("sum"), fixed.into("sum"), strict=True):
+        np.testing.assert_allclose(q.weight * step, p.weight, atol=step[0] / 2)
+
+
+def test_images_of_another_shape(nets):
+    with pytest.raises(DataError, match="images: shape"):
+        quantize(nets["max pool"], 4, images()[:, :1])
