@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Event queue: the elastic joint between cores."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Value
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -39,11 +39,11 @@ class EventQueue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        width = len(self.i.payload.as_value())
+        width = len(Value.cast(self.i.payload))
         # Its last entry is the memory's own output latch.
         m.submodules.fifo = queue = fifo.SyncFIFOBuffered(width=width, depth=self.depth - 1)
         m.d.comb += [
-            queue.w_data.eq(self.i.payload.as_value()),
+            queue.w_data.eq(Value.cast(self.i.payload)),
             queue.w_en.eq(self.i.valid),
             self.i.ready.eq(queue.w_rdy),
             queue.r_en.eq(~self.o.valid | self.o.ready),
@@ -51,6 +51,6 @@ class EventQueue(wiring.Component):
         with m.If(queue.r_en):
             m.d.sync += [
                 self.o.valid.eq(queue.r_rdy),
-                self.o.payload.as_value().eq(queue.r_data),
+                Value.cast(self.o.payload).eq(queue.r_data),
             ]
         return m

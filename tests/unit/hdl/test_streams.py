@@ -1,0 +1,67 @@
+# amaranth: UnusedElaboratable=no
+# SPDX-License-Identifier: BSD-2-Clause
+"""Queue, fork and bit splitter: order kept, nothing lost or repeated, the promised pace."""
+
+import random
+
+import pytest
+from amaranth.hdl import unsigned
+
+from pysnn_hw.hdl.events import EventKind
+from pysnn_hw.hdl.fork import Fork
+from pysnn_hw.hdl.queue import EventQueue
+from pysnn_hw.hdl.split import BitSplitter
+from tests.hdl_bench import PACES, run
+
+
+@pytest.mark.parametrize("pace", PACES)
+@pytest.mark.parametrize("depth", [4, 7])
+def test_queue(depth: int, pace: tuple[float, float]) -> None:
+    items = [random.Random(depth).randrange(256) for _ in range(80)]
+    traffic = run(EventQueue(unsigned(8), depth=depth), {"i": items}, {"o": 80}, pace=pace)
+    assert traffic.payloads["o"] == items
+
+
+def test_queue_holds_its_depth_and_moves_one_per_cycle() -> None:
+    items = list(range(60))
+    queue = EventQueue(unsigned(8), depth=6)
+    traffic = run(queue, {"i": items}, {"o": 60})
+    assert traffic.cycles["o"][0] == queue.latency
+    assert traffic.cycles["o"][-1] - traffic.cycles["o"][0] == 59
+    with pytest.raises(ValueError, match="depth must be at least 4, not 3"):
+        EventQueue(unsigned(8), depth=3)
+
+
+@pytest.mark.parametrize("pace", PACES)
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_fork(count: int, pace: tuple[float, float]) -> None:
+    items = [random.Random(count).randrange(256) for _ in range(60)]
+    outputs = {f"o_{k}": 60 for k in range(count)}
+    traffic = run(Fork(unsigned(8), count=count), {"i": items}, outputs, pace=pace)
+    assert all(traffic.payloads[name] == items for name in outputs)
+    with pytest.raises(ValueError, match="count must be at least 1"):
+        Fork(unsigned(8), count=0)
+
+
+@pytest.mark.parametrize("pace", PACES)
+def test_splitter(pace: tuple[float, float]) -> None:
+    rng = random.Random(3)
+    shape, top = (3, 4, 5), 15
+    events = []
+    for number in range(60):
+        if number % 9 == 8:
+            kind = rng.choice([EventKind.STEP, EventKind.INFERENCE])
+            events.append({"kind": kind, "y": 0, "x": 0, "c": 0, "value": 0})
+        else:
+            place = {"y": rng.randrange(4), "x": rng.randrange(5), "c": rng.randrange(3)}
+            events.append({"kind": EventKind.SPIKE, **place, "value": rng.randint(1, top)})
+    want = []
+    for event in events:
+        bits = [b for b in range(4) if event["value"] >> b & 1]
+        want += [{**event, "value": 1 << b} for b in bits] or [event]
+    traffic = run(BitSplitter(shape, (0, top)), {"i": events}, {"o": len(want)}, pace=pace)
+    assert traffic.payloads["o"] == want
+    if pace == (1.0, 1.0):
+        assert traffic.cycles["o"][-1] - traffic.cycles["o"][0] == len(want) - 1
+    with pytest.raises(ValueError, match="must not be negative"):
+        BitSplitter(shape, (-1, 1))
