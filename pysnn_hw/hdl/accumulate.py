@@ -17,6 +17,7 @@ from pysnn_hw.hdl.walker import TapWalker
 from pysnn_hw.hdl.weights import WeightMemory
 from pysnn_hw.ir.widths import signed_bits
 from pysnn_hw.plan.geometry import ProjectionGeometry, ScanGeometry
+from pysnn_hw.plan.latency import lane_latency
 from pysnn_hw.plan.schedule import CorePlan
 
 __all__ = ["Accumulate", "Synapses"]
@@ -190,8 +191,8 @@ class Accumulate(wiring.Component):
 
     def _settle(self, m, arrived, issuing):
         """``settled`` once the pipeline has certainly written its last sum."""
-        lanes = self._lanes()
-        depth = WeightMemory.latency + self._select_latency + lanes.latency + MembraneBank.hazard
+        product = lane_latency(self.plan.lane_kind, self.value_shape.width)
+        depth = WeightMemory.latency + self._select_latency + product + MembraneBank.hazard
         left = Signal(range(depth + 1), init=depth)
         with m.If(~arrived | issuing):
             m.d.sync += left.eq(depth)
