@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Calibration = Literal["max", "percentile", "mse"]
+Backend = Literal["golden", "verilator"]
 
 
 @dataclass(frozen=True)

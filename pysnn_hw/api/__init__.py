@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pysnn_hw.api.checking import check
     from pysnn_hw.api.conversion import convert
-    from pysnn_hw.api.devices import boards
+    from pysnn_hw.api.devices import boards, flash, run
     from pysnn_hw.api.inspection import inspect
     from pysnn_hw.api.planning import plan
     from pysnn_hw.api.simulation import simulate
 
 _MODULES = {
     "boards": "devices",
+    "flash": "devices",
+    "run": "devices",
     "check": "checking",
     "convert": "conversion",
     "inspect": "inspection",
@@ -32,8 +34,10 @@ __all__ = [
     "boards",
     "check",
     "convert",
+    "flash",
     "inspect",
     "plan",
+    "run",
     "simulate",
 ]
 

@@ -129,7 +129,8 @@ class _Bars:
 
 def table(title: str, *columns: str, left: int = 1) -> Table:
     """An empty table whose first ``left`` columns are text and whose others are numbers."""
-    out = Table(title=title or None, title_justify="left", header_style="bold")
+    headed = any(columns)
+    out = Table(title=title or None, title_justify="left", header_style="bold", show_header=headed)
     for k, column in enumerate(columns):
         out.add_column(column, justify="left" if k < left else "right")
     return out

@@ -49,7 +49,7 @@ def planning(result: Planning) -> Iterator[Table | str]:
         )
     yield rows
     yield (
-        f"predicted (cycles on {result.sample}): {result.cycles_per_image:,.0f} cycles per image, {result.lut:,} LUT, "
-        f"{result.bram} block RAM, {result.dsp} DSP, {result.spram} SPRAM"
+        f"predicted: {result.cycles_per_image:,.0f} cycles per image (on {result.sample}), "
+        f"{result.lut:,} LUT, {result.bram} block RAM, {result.dsp} DSP, {result.spram} SPRAM"
     )
     yield from (f"does not fit: {text}" for text in result.shortfalls)

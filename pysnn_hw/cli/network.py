@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from pysnn_hw.api.simulation import Simulation
 
 
+DIFFERS = 2
+"""Exit status when hardware and golden disagree."""
+
+
 def convert(
     model: options.Model,
     data: options.Data,
@@ -77,18 +81,25 @@ def _conversion(result: Conversion) -> Iterator[Table | str]:
 def simulate(
     network: options.Network,
     data: options.Data,
+    backend: options.BackendChoice = "golden",
     limit: options.Limit = None,
+    board: options.OptionalBoard = None,
     json: options.Json = False,
 ) -> None:
-    """Run the test images of a data set through a network file.
+    """Run test images through a network file: in the golden simulator, or in the hardware.
 
-    Example: `pysnn-hw simulate network.snn --data mnist --limit 1000 --json`
+    With `--backend verilator` the accelerator planned for the board is simulated cycle by cycle
+    and every spike compared with golden; exit status 2 if one differs.
+
+    Example: `pysnn-hw simulate network.snn --data mnist --backend verilator --limit 100`
     """
     from pysnn_hw.api import simulate as call
 
     with working() as progress:
-        result = call(network, data, limit=limit, progress=progress)
+        result = call(network, data, backend=backend, limit=limit, board=board, progress=progress)
     answer(result, as_text=_simulation, json=json)
+    if result.mismatches:
+        raise typer.Exit(DIFFERS)
 
 
 def _simulation(result: Simulation) -> Iterator[Table | str]:
@@ -98,7 +109,20 @@ def _simulation(result: Simulation) -> Iterator[Table | str]:
     rows.add_row("spikes per image", f"{result.spikes_per_image:,.0f}")
     rows.add_row("synaptic operations per image", f"{result.sops_per_image:,.0f}")
     rows.add_row("multiply-accumulates if run densely", f"{result.dense_macs:,}")
+    if result.cycles_per_image is not None and result.latency_cycles is not None:
+        for name, cycles in (
+            ("cycles per image", result.cycles_per_image),
+            ("cycles from first pixel to result", result.latency_cycles),
+        ):
+            rows.add_row(name, f"median {cycles.median:,.0f}, largest {cycles.max:,}")
+    for name, busy in (result.utilisation or {}).items():
+        rows.add_row(f"steps per cycle with work, {name}", f"{busy:.3f}")
+    if result.mismatches is not None:
+        rows.add_row("spikes compared with golden", f"{result.spikes_compared:,}")
+        rows.add_row("mismatches", f"{result.mismatches:,}")
     yield rows
+    if result.first_mismatch:
+        yield f"first mismatch: {result.first_mismatch}"
 
 
 def inspect(network: options.Network, json: options.Json = False) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pysnn_hw.config import Calibration, ModelOptions
+from pysnn_hw.config import Backend, Calibration, ModelOptions
 
 Model = Annotated[
     str,
@@ -33,6 +33,9 @@ OptionalData = Annotated[
 Board = Annotated[str, typer.Option(help="A board of `pysnn-hw boards`, or a .toml file.")]
 OptionalBoard = Annotated[
     str | None, typer.Option(help="A board of `pysnn-hw boards`, or a .toml file.")
+]
+BackendChoice = Annotated[
+    Backend, typer.Option(help="golden: integers. verilator: the hardware, cycle by cycle.")
 ]
 Timesteps = Annotated[int, typer.Option(min=1, max=4096, help="Timesteps T.")]
 Levels = Annotated[int, typer.Option(min=1, max=8, help="Bits n of one spike: values 0..2^n-1.")]

@@ -13,7 +13,7 @@ from pysnn_hw.errors import NetworkError
 from pysnn_hw.ir.file import save
 from tests.networks import random_images, random_network
 
-VERBS = ("boards", "convert", "inspect", "simulate")
+VERBS = ("boards", "check", "convert", "flash", "inspect", "plan", "run", "simulate")
 
 FACTORY = """
 import torch
@@ -125,6 +125,110 @@ def test_simulate(cli, network):
     assert found["sops_per_image"] == pytest.approx(sum(found["sops"].values()))
     assert found["spikes_per_image"] == pytest.approx(sum(found["spikes"].values()))
     assert "images" in cli("simulate", network[0], "--data", network[1])[1]
+
+
+def test_plan(cli, network):
+    args = ("plan", network[0], "--board", "ulx3s-85f", "--data", network[1])
+    status, out, _ = cli(*args, "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["fits"]
+    assert all(found[key] > 0 for key in ("cycles_per_image", "lut", "bram"))
+    layers = [core["layers"] for core in found["cores"]]
+    contents = json.loads(cli("inspect", network[0], "--json")[1])
+    assert layers == [[p["name"]] for p in contents["populations"]]
+    assert all(core["lanes"] * core["taps"] >= 1 for core in found["cores"])
+    assert found["cycles_per_image"] >= max(c["predicted_cycles"] for c in found["cores"])
+    assert layers[0][0] in cli(*args)[1]
+
+
+def test_plan_without_fitting_images_says_so(cli, network):
+    found = json.loads(cli("plan", network[0], "--board", "ulx3s-85f", "--json")[1])
+    assert found["sample"] == "random images"
+
+
+def test_check_of_a_good_model(cli, model):
+    args = ("check", model[0], "--board", "ulx3s-85f", "--data", model[1])
+    status, out, _ = cli(*args, "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["ok"]
+    assert found["unsupported"] == []
+    assert found["plan"]["fits"]
+    assert 0 <= found["accuracy"]["fixed_accuracy"] <= 1
+    assert sum(layer["lut"] for layer in found["layers"]) <= found["plan"]["lut"]
+    assert "fits" in cli(*args)[1]
+
+
+def test_check_names_every_unsupported_layer(cli, tmp_path):
+    layers = "torch.nn.Conv2d(1, 2, 3), torch.nn.GELU(), torch.nn.Conv2d(2, 2, 3), torch.nn.Tanh()"
+    (tmp_path / "odd.py").write_text(
+        f"import torch\n\ndef make():\n    return torch.nn.Sequential({layers})\n"
+    )
+    args = ("check", f"{tmp_path / 'odd.py'}:make", "--board", "icebreaker")
+    status, out, _ = cli(*args, "--input-shape", "1,6,6", "--json")
+    assert status == 2
+    found = json.loads(out)
+    assert not found["ok"]
+    ops = " ".join(node["op"].lower() for node in found["unsupported"])
+    assert "gelu" in ops
+    assert "tanh" in ops
+    assert all(node["remedy"] for node in found["unsupported"])
+
+
+def test_check_of_a_model_that_does_not_fit(cli, tmp_path):
+    (tmp_path / "big.py").write_text(
+        "import torch\n\ndef make():\n    return torch.nn.Sequential(\n"
+        "        torch.nn.Flatten(), torch.nn.Linear(36, 4000), torch.nn.ReLU(),\n"
+        "        torch.nn.Linear(4000, 10))\n"
+    )
+    args = ("check", f"{tmp_path / 'big.py'}:make", "--board", "icebreaker")
+    status, out, _ = cli(*args, "--input-shape", "1,6,6")
+    assert status == 2
+    assert "does not fit: needs" in out
+
+
+def test_flash_without_a_programmer_says_how_to_get_one(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "top.bit").write_bytes(b"bits")
+    status, out, err = cli("flash", tmp_path / "top.bit", "--board", "ulx3s-85f")
+    assert (status, out) == (2, "")
+    assert "install" in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "part"),
+    [((), "port"), (("--board", "icebreaker"), "--port"), (("--port", "/nowhere"), "/nowhere")],
+)
+def test_run_needs_a_device(cli, network, argv, part):
+    status, out, err = cli("run", *network, *argv)
+    assert (status, out) == (2, "")
+    assert part in err
+
+
+@pytest.mark.cosim
+def test_run_on_the_virtual_board(cli, network):
+    args = ("run", *network, "--board", "virtual", "--limit", 3, "--json")
+    status, out, _ = cli(*args)
+    assert status == 0
+    found = json.loads(out)
+    assert found["images"] == 3
+    golden = json.loads(
+        cli("simulate", network[0], "--data", network[1], "--limit", 3, "--json")[1]
+    )
+    assert found["accuracy"] == golden["accuracy"]
+    assert all(row["cycles"] > 0 for row in found["results"])
+
+
+@pytest.mark.cosim
+def test_simulate_the_hardware(cli, network):
+    args = ("simulate", network[0], "--data", network[1], "--backend", "verilator", "--json")
+    status, out, _ = cli(*args)
+    assert status == 0
+    found = json.loads(out)
+    assert (found["images"], found["mismatches"]) == (12, 0)
+    assert 0 < found["cycles_per_image"]["median"] <= found["cycles_per_image"]["max"]
+    assert all(0 < busy <= 1 for busy in found["utilisation"].values())
 
 
 def test_convert_then_inspect(cli, model, tmp_path):
