@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pysnn_hw.data.arrays import MAX_BYTES, MAX_CLASSES, IntArray
+from pysnn_hw.data.arrays import MAX_CLASSES, IntArray, check_bytes
 from pysnn_hw.errors import DataError
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def read_folder(root: Path) -> dict[str, IntArray]:
     Raises
     ------
     DataError
-        If Pillow is missing, the layout is wrong, an image is damaged, sizes differ, or all
-        images together take more than 1 GiB.
+        If Pillow is missing, the layout is wrong, an image is damaged, sizes differ, or the images
+        take too many bytes together.
     """
     test = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
     if test is None:
@@ -59,10 +59,7 @@ def read_folder(root: Path) -> dict[str, IntArray]:
     files = [file for split in splits.values() for file in split.files]
     mode, (width, height) = _common_format(files)
     channels = len(mode)
-    total = len(files) * channels * height * width
-    if total > MAX_BYTES:
-        problem = f"{len(files)} images take {total / 2**30:.1f} GiB, over {MAX_BYTES >> 30} GiB"
-        raise DataError(str(root), problem, "use fewer or smaller images")
+    check_bytes(len(files) * channels * height * width, str(root))
     arrays: dict[str, IntArray] = {}
     for name, split in splits.items():
         arrays[f"x_{name}"] = _pixels(split.files, mode, (channels, height, width))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysnn_hw.data.arrays import MAX_BYTES
+from pysnn_hw.data.arrays import check_bytes
 from pysnn_hw.errors import DataError
 
 REQUIRED = ("x_test", "y_test")
@@ -51,7 +51,7 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
     Raises
     ------
     DataError
-        If the file is damaged, lacks a field, holds objects or declares more than 1 GiB.
+        If the file is damaged, lacks a field, holds objects or declares too many bytes.
     """
     try:
         archive = zipfile.ZipFile(path)
@@ -62,9 +62,7 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
         total = 0
         for name in names:
             total += _declared_bytes(path, archive, name)
-        if total > MAX_BYTES:
-            problem = f"declares {total / 2**30:.1f} GiB of arrays, more than {MAX_BYTES >> 30} GiB"
-            raise DataError(str(path), problem, "store uint8 pixels, or fewer images")
+        check_bytes(total, str(path))
         return {name: _read(path, archive, name) for name in names}
 
 

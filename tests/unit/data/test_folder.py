@@ -53,9 +53,17 @@ def test_test_goes_before_val(tmp_path):
     np.testing.assert_array_equal(load_dataset(tmp_path).x_test[0, 0], x)
 
 
+def test_files_stand_in_order_of_their_names(tmp_path):
+    drawn = {name: draw(tmp_path / f"test/a/{name}.png", seed=ord(name)) for name in "gcahbfed"}
+    np.testing.assert_array_equal(
+        load_dataset(tmp_path).x_test[:, 0], [drawn[name] for name in "abcdefgh"]
+    )
+
+
 def test_one_colour_image_makes_all_colour(tmp_path):
     grey = draw(tmp_path / "test/a/0.png", "LA")[..., 0]
     colour = draw(tmp_path / "test/a/1.png", "RGBA")[..., :3]
+    draw(tmp_path / "test/a/2.png")
     data = load_dataset(tmp_path)
     np.testing.assert_array_equal(data.x_test[0], [grey] * 3)
     np.testing.assert_array_equal(data.x_test[1], colour.transpose(2, 0, 1))
@@ -115,10 +123,11 @@ def test_truncated_image(tmp_path):
     refused(tmp_path, "a/0.png: damaged image")
 
 
+@pytest.mark.filterwarnings("ignore")  # Pillow only warns of absurd sizes
 def test_absurd_size_is_refused_from_the_header(tmp_path, monkeypatch):
     draw(tmp_path / "test/a/0.png", size=(50, 50))
-    monkeypatch.setattr("pysnn_hw.data.folder.MAX_BYTES", 2499)
-    refused(tmp_path, "1 images take", "use fewer or smaller images")
+    monkeypatch.setattr("pysnn_hw.data.arrays.MAX_BYTES", 2499)
+    refused(tmp_path, "takes", "fewer or smaller images")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
     refused(tmp_path, "a/0.png: not a readable image")
 

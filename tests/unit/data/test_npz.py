@@ -74,7 +74,8 @@ def test_channels_last_become_channels_first(tmp_path):
     assert data.x_test.flags.c_contiguous
 
 
-def test_more_images_than_one_chunk(tmp_path):
+def test_more_images_than_one_chunk(tmp_path, monkeypatch):
+    monkeypatch.setattr("pysnn_hw.data.arrays._CHUNK_VALUES", 7000)
     x = pixels(2500, 3, 2, 2)
     data = load_dataset(save(tmp_path, x_test=x, y_test=labels(2500)))
     np.testing.assert_array_equal(data.x_test, x.transpose(0, 3, 1, 2))
@@ -238,13 +239,30 @@ def test_format_of_unbounded_headers_is_refused(tmp_path):
 
 
 def test_compressed_bomb_is_refused_by_size(tmp_path, monkeypatch):
-    monkeypatch.setattr("pysnn_hw.data.npz.MAX_BYTES", 2**20)
+    monkeypatch.setattr("pysnn_hw.data.arrays.MAX_BYTES", 2**20)
     x = np.zeros((2**10, 32, 32), np.uint8)
     path = tmp_path / "set.npz"
     np.savez_compressed(path, x_test=x, y_test=np.zeros(0, np.int64))
     refused(path, "0 labels")
     np.savez_compressed(path, x_test=x, y_test=labels(1))
-    refused(path, "declares", "store uint8")
+    refused(path, "takes", "store uint8")
+
+
+def test_conversion_may_not_outgrow_the_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr("pysnn_hw.data.arrays.MAX_BYTES", 4000)
+    x = np.zeros((10, 10, 20), np.int8)
+    load_dataset(save(tmp_path, x_test=x, y_test=labels(10)))
+    refused(save(tmp_path, x_test=x - 1, y_test=labels(10)), "takes")
+
+
+def test_numbers_beyond_any_data_set(tmp_path):
+    path = tmp_path / "set.npz"
+    x = np.zeros((1, 2**12, 2**12 + 1), np.uint8)
+    np.savez_compressed(path, x_test=x, y_test=labels(1))
+    refused(path, ": x_test: images of more than 16777216 values")
+    y = np.zeros(2**24 + 1, np.uint8)
+    np.savez_compressed(path, x_test=x[:, :9, :9], y_test=y)
+    refused(path, ": y_test: 16777217 labels")
 
 
 def valid_bytes():
