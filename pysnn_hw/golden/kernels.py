@@ -29,10 +29,65 @@ _compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contrac
 
 
 @_compiled
+def arrive(spikes: Array, p: Row, state: Array, line: Array, events: Array) -> None:
+    """Turn a source's ``spikes``, (H, W, C) flat, into the ``events`` that the synapses see.
+
+    Pooling works on whole rows of the map, so pooled columns stay where their windows start: the
+    event of window (y, x) is ``events[y, x * stride]`` of a map as wide as the source, int32.
+    ``state`` is what running maxima remember, ``line`` is scratch for a row.
+    """
+    size = np.uintp(p.height * p.width * p.channels)
+    if p.pool == NO_POOL:
+        for i in range(size):
+            events[i] = spikes[i]
+    elif p.pool == SUM_POOL:
+        _pool(spikes, p, line, events)
+    else:
+        totals, peaks = state[p.totals :], state[p.peaks :]
+        for i in range(size):
+            totals[i] += spikes[i]
+        _pool(totals, p, line, events)
+        for i in range(np.uintp(p.pooled_height * p.width * p.channels)):
+            peak = events[i]
+            events[i] = peak - peaks[i]
+            peaks[i] = peak
+
+
+@_compiled
+def _pool(source: Array, p: Row, line: Array, out: Array) -> None:
+    """Sum or maximum of each window: down the columns, then along the rows."""
+    length = np.uintp(p.width * p.channels)
+    reach = np.uintp((p.width - p.pool_columns + 1) * p.channels)
+    for y in range(p.pooled_height):
+        first = np.uintp(y * p.pool_stride_y) * length
+        into = np.uintp(y) * length
+        for j in range(length):
+            line[j] = source[first + j]
+        for dy in range(1, p.pool_rows):
+            row = first + np.uintp(dy) * length
+            if p.pool == SUM_POOL:
+                for j in range(length):
+                    line[j] += source[row + j]
+            else:
+                for j in range(length):
+                    line[j] = max(line[j], source[row + j])
+        for j in range(reach):
+            out[into + j] = line[j]
+        for dx in range(1, p.pool_columns):
+            shift = np.uintp(dx * p.channels)
+            if p.pool == SUM_POOL:
+                for j in range(reach):
+                    out[into + j] += line[shift + j]
+            else:
+                for j in range(reach):
+                    out[into + j] = max(out[into + j], line[shift + j])
+
+
+@_compiled
 def accumulate(
     membrane: Array, events: Array, p: Row, weights: Array, found: Array, values: Array
 ) -> int:
-    """Add weighted ``events``, (H, W, C) flat, to the target's membranes; return the SOPs.
+    """Add weighted ``events``, as `arrive` leaves them, to the target's membranes; return the SOPs.
 
     ``p`` is a row of the projection table; ``found`` (uint64) and ``values`` are scratch for the
     events of one pixel, C + 4 each.
@@ -44,8 +99,8 @@ def accumulate(
     for y in range(p.pooled_height):
         oy_first, oy_last = _reach(y + p.top, p.rows, p.stride_y, p.out_height)
         for x in range(p.pooled_width):
-            pixel = np.uintp((y * p.pooled_width + x) * channels)
-            count = _compress(events, pixel, p, p.rows * kernel_row, found, values)
+            pixel = np.uintp((y * p.width + x * p.pool_stride_x) * channels)
+            count = _find(events, pixel, np.uintp(channels), found)
             if count == 0:
                 continue
             ox_first, ox_last = _reach(x + p.left, p.columns, p.stride_x, p.out_width)
@@ -53,6 +108,9 @@ def accumulate(
                 continue
             taps = ox_last - ox_first + 1
             sops += np.int64(count) * (oy_last - oy_first + 1) * taps * span
+            for k in range(count):
+                values[k] = events[pixel + found[k]]
+                found[k] = np.uintp(p.weights) + found[k] * np.uintp(p.rows * kernel_row)
             # Where the first output column finds its weight inside a kernel row.
             phase, largest = (x + p.left) % p.stride_x, (x + p.left) // p.stride_x - ox_first
             skip = (phase * meets + meets - 1 - largest) * span
@@ -74,15 +132,12 @@ def _reach(position: int, kernel: int, stride: int, size: int) -> tuple[int, int
 
 
 @_compiled
-def _compress(
-    events: Array, pixel: np.uintp, p: Row, per_channel: int, found: Array, values: Array
-) -> np.uintp:
-    """Gather a pixel's non-zero events and where their weights start; return how many."""
-    count, offset = np.uintp(0), np.uintp(p.weights)
-    for i in range(pixel, pixel + np.uintp(p.channels)):
-        found[count], values[count] = offset, events[i]
-        count += np.uintp(events[i] != 0)
-        offset += np.uintp(per_channel)
+def _find(events: Array, pixel: np.uintp, channels: np.uintp, found: Array) -> np.uintp:
+    """Gather the channels of a pixel's non-zero events; return how many."""
+    count = np.uintp(0)
+    for c in range(channels):
+        found[count] = c
+        count += np.uintp(events[pixel + c] != 0)
     return count
 
 
@@ -142,61 +197,6 @@ def _add_groups(
 
 
 @_compiled
-def arrive(spikes: Array, p: Row, state: Array, line: Array, events: Array) -> None:
-    """Pool a source's ``spikes``, (H, W, C) flat, into the ``events`` that the synapses see.
-
-    ``state`` holds the network's running maxima, ``line`` is scratch for one row of a map.
-    """
-    size = np.uintp(len(spikes))
-    if p.pool == NO_POOL:
-        for i in range(size):
-            events[i] = spikes[i]
-    elif p.pool == MAX_POOL:
-        totals = state[p.totals : p.totals + len(spikes)]
-        for i in range(size):
-            totals[i] += spikes[i]
-        _pool(totals, p, line, events)
-        peaks = np.uintp(p.peaks)
-        for i in range(np.uintp(p.pooled_height * p.pooled_width * p.channels)):
-            peak = events[i]
-            events[i] = peak - state[peaks + i]
-            state[peaks + i] = peak
-    else:
-        _pool(spikes, p, line, events)
-
-
-@_compiled
-def _pool(source: Array, p: Row, line: Array, out: Array) -> None:
-    """Sum or maximum of each window: first down the columns, whole rows at a time."""
-    length, channels = np.uintp(p.width * p.channels), np.uintp(p.channels)
-    largest = p.pool == MAX_POOL
-    for y in range(p.pooled_height):
-        for dy in range(p.pool_rows):
-            row = np.uintp((y * p.pool_stride_y + dy) * p.width * p.channels)
-            if dy == 0:
-                for j in range(length):
-                    line[j] = source[row + j]
-            elif largest:
-                for j in range(length):
-                    line[j] = max(line[j], source[row + j])
-            else:
-                for j in range(length):
-                    line[j] += source[row + j]
-        for x in range(p.pooled_width):
-            window = np.uintp((y * p.pooled_width + x) * p.channels)
-            for j in range(channels):
-                out[window + j] = line[np.uintp(x * p.pool_stride_x * p.channels) + j]
-            for dx in range(1, p.pool_columns):
-                part = np.uintp((x * p.pool_stride_x + dx) * p.channels)
-                if largest:
-                    for j in range(channels):
-                        out[window + j] = max(out[window + j], line[part + j])
-                else:
-                    for j in range(channels):
-                        out[window + j] += line[part + j]
-
-
-@_compiled
 def fire(membrane: Array, current: Array, threshold: Array, limits: Array, spikes: Array) -> int:
     """Add the constant ``current``, fire, subtract, clamp; return the number of non-zero spikes.
 
@@ -224,8 +224,15 @@ def fire(membrane: Array, current: Array, threshold: Array, limits: Array, spike
 
 
 @_compiled
+def _copy(source: Array, out: Array) -> None:
+    """``out[:] = source``, converting; spelled out, as numba takes seconds to compile that."""
+    for j in range(len(source)):
+        out[j] = source[j]
+
+
+@_compiled
 def run(program: Program, images: Array, block: int, output: Output) -> None:
-    """Simulate ``images``, (N, H * W * C) less their zero point, in the program's type.
+    """Simulate ``images``, int32 (N, H * W * C) less their zero point.
 
     Time advances in blocks of ``block`` steps: within a block a population runs through all its
     steps before the next one starts, so that its spikes are used while they are in the cache.
@@ -233,27 +240,26 @@ def run(program: Program, images: Array, block: int, output: Output) -> None:
     populations, projections = program.populations, program.projections
     dtype = program.weights.dtype
     membrane, current = np.empty_like(program.bias), np.empty_like(program.bias)
-    spikes = np.zeros((block, len(membrane)), np.uint8)
-    largest, line, channels = 1, 1, 1
+    spikes = np.empty((block, len(membrane)), np.uint8)
+    size, length, channels = 1, 1, 1
     for p in projections:
-        largest = max(largest, p.height * p.width * p.channels)
-        line, channels = max(line, p.width * p.channels), max(channels, p.channels)
-    scratch = np.empty(line, dtype), np.empty(largest, dtype)
+        size = max(size, p.height * p.width * p.channels)
+        length, channels = max(length, p.width * p.channels), max(channels, p.channels)
+    line, events = np.empty(length, np.int32), np.empty(size, np.int32)
     pixel = np.empty(channels + 4, np.uint64), np.empty(channels + 4, dtype)
     state = np.empty_like(program.state)
     readout = populations[-1]
     for i in range(len(images)):
-        membrane[:] = program.v_init
-        current[:] = program.bias
-        state[:] = 0
+        _copy(program.v_init, membrane)
+        _copy(program.bias, current)
+        _copy(program.state, state)
         for k in range(len(projections)):
             p = projections[k]
             if p.source < 0:
                 into = current[populations[p.target].first :]
-                arrive(images[i], p, state, *scratch)
-                output.sops[i, k] = accumulate(into, scratch[1], p, program.weights, *pixel)
-        for j in range(readout.size):
-            output.scores[i, j] = membrane[readout.first + j]
+                arrive(images[i], p, state, line, events)
+                output.sops[i, k] = accumulate(into, events, p, program.weights, *pixel)
+        _copy(membrane[readout.first :], output.scores[i])
         for start in range(0, program.timesteps, block):
             steps = min(block, program.timesteps - start)
             for n in range(len(populations)):
@@ -265,10 +271,9 @@ def run(program: Program, images: Array, block: int, output: Output) -> None:
                     for k in range(len(projections)):
                         p = projections[k]
                         if p.target == n and p.source >= 0:
-                            source = spikes[t, p.first : p.first + p.height * p.width * p.channels]
-                            arrive(source, p, state, *scratch)
+                            arrive(spikes[t, p.first :], p, state, line, events)
                             output.sops[i, k] += accumulate(
-                                mine, scratch[1], p, program.weights, *pixel
+                                mine, events, p, program.weights, *pixel
                             )
                     if populations[n].fires:
                         output.spikes[i, n] += fire(
@@ -282,8 +287,8 @@ def run(program: Program, images: Array, block: int, output: Output) -> None:
                         for j in range(last - first):
                             output.scores[i, j] += np.int64(mine[j] + constant[j])
             if len(output.spike_trace):
-                output.spike_trace[i, start : start + steps] = spikes[:steps]
+                for t in range(steps):
+                    _copy(spikes[t], output.spike_trace[i, start + t])
         if len(output.membrane_trace):
-            for j in range(readout.first):
-                output.membrane_trace[i, j] = np.int64(membrane[j])
-            output.membrane_trace[i, readout.first :] = output.scores[i]
+            _copy(membrane, output.membrane_trace[i])
+            _copy(output.scores[i], output.membrane_trace[i, readout.first :])

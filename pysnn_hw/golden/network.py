@@ -120,7 +120,7 @@ def check_range(net: FixedNetwork, images: Array) -> None:
 
 def _run(net: FixedNetwork, program: Program, images: Array, trace: bool) -> Result:
     n, neurons, kept = len(images), len(program.bias), len(images) if trace else 0
-    values = images.transpose(0, 2, 3, 1).reshape(n, -1).astype(program.weights.dtype)
+    values = images.transpose(0, 2, 3, 1).reshape(n, -1).astype(np.int32)
     output = Output(
         scores=np.zeros((n, net.populations[-1].size), np.int64),
         spikes=np.zeros((n, len(net.populations)), np.int64),

@@ -39,7 +39,7 @@ PROJECTION = np.dtype(
         ("pooled_height", np.int64),
         ("pooled_width", np.int64),
         ("totals", np.int64),  # first entry in the state of running maxima: totals of the source
-        ("peaks", np.int64),  # and, per window, the largest total so far
+        ("peaks", np.int64),  # and, where windows start, the largest total so far
         ("rows", np.int64),  # of the kernel
         ("columns", np.int64),
         ("stride_y", np.int64),
@@ -56,7 +56,9 @@ PROJECTION = np.dtype(
 
 
 class Program(NamedTuple):
-    """Tables and parameters of one network; all but the tables are of one type, float32 or int32.
+    """Tables and parameters of one network.
+
+    Weights, bias, threshold, v_init and limits are all float32 or all int32.
 
     Attributes
     ----------
@@ -69,9 +71,9 @@ class Program(NamedTuple):
     limits
         Per population (0, spike_max, v_min, v_max).
     zero_point
-        One per value of an (H, W, C) image.
+        int32, one per value of an (H, W, C) image.
     state
-        The pools' running maxima at the start: zeros.
+        int32: what running maxima remember at the start, zeros.
     timesteps
         T.
     """
@@ -146,8 +148,8 @@ def compile_program(net: FixedNetwork, dtype: npt.DTypeLike | None = None) -> Pr
         _per_neuron(net.populations, "threshold").astype(dtype),
         _per_neuron(net.populations, "v_init").astype(dtype),
         np.array(limits).astype(dtype),
-        np.tile(net.input.zero_point, height * width).astype(dtype),
-        np.zeros(state, dtype),
+        np.tile(np.array(net.input.zero_point, np.int32), height * width),
+        np.zeros(state, np.int32),
         net.timesteps,
     )
 
@@ -192,7 +194,7 @@ def _fill_pool(row: Row, net: FixedNetwork, projection: Projection, state: int) 
     _, row["pooled_height"], row["pooled_width"] = projection.in_shape((channels, height, width))
     pool = projection.pool
     if pool is None:
-        row["pool"] = NO_POOL
+        row["pool"], row["pool_stride_x"] = NO_POOL, 1
         return state
     row["pool"] = SUM_POOL if pool.mode == "sum" else MAX_POOL
     row["pool_rows"], row["pool_columns"] = pool.kernel
@@ -201,7 +203,7 @@ def _fill_pool(row: Row, net: FixedNetwork, projection: Projection, state: int) 
         return state
     row["totals"] = state
     row["peaks"] = state + channels * height * width
-    return int(row["peaks"] + row["pooled_height"] * row["pooled_width"] * channels)
+    return int(row["peaks"] + row["pooled_height"] * width * channels)
 
 
 def _fill_synapses(row: Row, conv: ConvView) -> None:
