@@ -314,12 +314,12 @@ def summary(net: nn.Module, x: Tensor, y: Tensor, settings: Settings) -> dict[st
 def main(
     data: Annotated[str, typer.Option(help="MNIST with a train split: .npz file or folder.")],
     model: Annotated[Model, typer.Option(help="Which network.")] = Model.MNIST_CNN,
-    epochs: Annotated[int, typer.Option(min=1)] = 40,
+    epochs: Annotated[int, typer.Option(min=1)] = 36,
     seed: int = 1,
     threads: Annotated[int, typer.Option(min=1)] = 1,
     sparsity: Annotated[
         tuple[float, float], typer.Option(help="Weight of the activity penalty per layer.")
-    ] = (0.15, 0.15),
+    ] = (0.25, 0.2),
     out: Annotated[Path, typer.Option(help="Folder for MODEL.onnx and MODEL.json.")] = Path("out"),
     checkpoint: Annotated[
         Path | None, typer.Option(help="Resumed from when it exists; default out/MODEL.ckpt.")

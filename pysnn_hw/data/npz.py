@@ -59,10 +59,7 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise DataError(str(path), f"not a readable .npz file ({_reason(e)})") from e
     with archive:
         names = _fields(path, {n.removesuffix(".npy") for n in archive.namelist()})
-        total = 0
-        for name in names:
-            total += _declared_bytes(path, archive, name)
-        check_bytes(total, str(path))
+        check_bytes(sum(_declared_bytes(path, archive, name) for name in names), str(path))
         return {name: _read(path, archive, name) for name in names}
 
 
