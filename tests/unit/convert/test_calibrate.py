@@ -57,6 +57,12 @@ def test_mse_threshold_is_the_best_of_a_fine_search(timesteps, levels):
     assert (found <= best * 1.01).all()
 
 
+def test_quantise_rounds_to_the_nearest_spike_count():
+    values = np.array([-1.0, 0.0, 0.2, 0.249, 0.25, 0.74, 0.76, 1.6, 9.0])
+    found = quantise(values, np.array(1.0), timesteps=2, spike_max=1)
+    np.testing.assert_array_equal(found, [0, 0, 0, 0, 0.5, 0.5, 1, 1, 1])
+
+
 def test_mse_beats_max_and_percentile_at_two_bits():
     s = activations()
     by = {

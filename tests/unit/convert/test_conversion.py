@@ -8,7 +8,7 @@ from pysnn_hw.convert import Preprocessing, convert
 from pysnn_hw.convert.float_sim import simulate_float
 from pysnn_hw.convert.prepare import prepare
 from pysnn_hw.errors import DataError, ModelError, NetworkError
-from pysnn_hw.ir.ann import GlobalAvgPool, evaluate
+from pysnn_hw.ir.ann import AvgPool, GlobalAvgPool, MaxPool, evaluate
 from pysnn_hw.ir.check import check_network
 from pysnn_hw.ir.snn import INPUT
 from tests.unit.convert.ann_graphs import GRAPHS, Builder, images, plain
@@ -95,6 +95,21 @@ def test_the_input_scaling_is_exact_inside_the_image(preprocessing):
     np.testing.assert_allclose(current, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
     assert net.input.zero_point == preprocessing.zero_point(2)
     assert net.projections[0].source == INPUT
+
+
+@pytest.mark.parametrize("pool", [AvgPool, MaxPool])
+def test_a_pooled_input_keeps_its_offset(pool):
+    b = Builder(11)
+    b.pool(pool, "pool")
+    b.conv("conv", 2, 3, padding=0)
+    b.relu("relu")
+    b.add(GlobalAvgPool, "gap")
+    # The zero point leaves nearly half a grey level, large beside these pixels.
+    preprocessing = Preprocessing(scale=2.0, mean=(0.2, 0.7), maximum=3)
+    x = images() % 4
+    net = convert(b.graph(), x, levels=8, calibration="max", preprocessing=preprocessing)
+    expected, _ = evaluate(b.graph(), preprocessing.apply(x))
+    assert relative(simulate_float(net, x).scores, expected) < 0.01
 
 
 @pytest.mark.parametrize(
