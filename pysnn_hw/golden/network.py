@@ -84,7 +84,7 @@ def simulate_batches(
             part = np.asarray(images[start : start + batch])
             check_range(net, part)
             slices = np.array_split(part, min(workers, len(part)))
-            done = pool.map(lambda piece: _run(net, program, piece, trace), slices)
+            done = pool.map(lambda piece: run_program(net, program, piece, trace), slices)
             yield concatenate(list(done))
 
 
@@ -118,9 +118,12 @@ def check_range(net: FixedNetwork, images: Array) -> None:
         )
 
 
-def _run(net: FixedNetwork, program: Program, images: Array, trace: bool) -> Result:
+def run_program(
+    net: FixedNetwork, program: Program, images: Array, trace: bool, block: int | None = None
+) -> Result:
+    """Simulate valid ``images`` in this thread; ``block`` is how many steps to run at a time."""
     n, neurons, kept = len(images), len(program.bias), len(images) if trace else 0
-    values = images.transpose(0, 2, 3, 1).reshape(n, -1).astype(np.int32)
+    values = images.transpose(0, 2, 3, 1).reshape(n, -1).astype(np.int32) - program.zero_point
     output = Output(
         scores=np.zeros((n, net.populations[-1].size), np.int64),
         spikes=np.zeros((n, len(net.populations)), np.int64),
@@ -128,8 +131,8 @@ def _run(net: FixedNetwork, program: Program, images: Array, trace: bool) -> Res
         spike_trace=np.empty((kept, net.timesteps, neurons), np.uint8),
         membrane_trace=np.empty((kept, neurons), np.int64),
     )
-    block = min(net.timesteps, max(1, _BLOCK_BYTES // neurons))
-    run(program, values - program.zero_point, block, output)
+    block = block or max(1, _BLOCK_BYTES // neurons)
+    run(program, values, min(net.timesteps, block), output)
     return Result(
         output.scores,
         output.scores.argmax(axis=1),
