@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from pysnn_hw.errors import ModelError
 from pysnn_hw.frontend import import_model
 from pysnn_hw.ir.ann import (
     Affine,
@@ -99,6 +100,11 @@ CASES = {
     "channel slice": (
         [node("Slice", "x s e a", "z")],
         {"s": np.array([1]), "e": np.array([3]), "a": np.array([1])}, (4, 3, 3), 13,
+    ),
+    "channel slice and channel pad": (
+        [node("Slice", "x s e a", "q"), node("Pad", "q p", "z")],
+        {"s": np.array([1]), "e": np.array([3]), "a": np.array([1]),
+         "p": np.array([0, 1, 0, 0, 0, 0, 0, 0])}, (4, 3, 3), 13,
     ),
     "slice attributes": (
         [node("Slice", "x", "z", starts=[1], ends=[-1], axes=[1])], {}, (4, 3, 3), 8,
@@ -226,14 +232,44 @@ def test_symbolic_batch_and_given_shape(tmp_path):
     assert import_model(path, (1, 6, 6)).graph.input.shape == (1, 6, 6)
 
 
-def test_external_data_beside_the_model(tmp_path):
+def external_model(location, length="108"):
+    """The small model with its weight moved out, and the bytes of that weight."""
     model = small_onnx()
-    want = import_model(save_onnx(model, tmp_path)).graph
     (tensor,) = (t for t in model.graph.initializer if t.name == "w")
-    (tmp_path / "weights.bin").write_bytes(b"skip" + tensor.raw_data)
+    content = b"skip" + tensor.raw_data
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
-    for key, value in {"location": "weights.bin", "offset": "4", "length": "108"}.items():
+    for key, value in {"location": location, "offset": "4", "length": length}.items():
         tensor.external_data.add(key=key, value=value)
+    return model, content
+
+
+def test_external_data_beside_the_model(tmp_path):
+    want = import_model(save_onnx(small_onnx(), tmp_path)).graph
+    model, content = external_model("weights.bin")
+    (tmp_path / "weights.bin").write_bytes(content)
     got = import_model(save_onnx(model, tmp_path, "split.onnx")).graph
     np.testing.assert_array_equal(got.nodes[1].weight, want.nodes[1].weight)
+
+
+@pytest.mark.parametrize("kind", ["relative", "absolute", "link"])
+def test_external_data_outside_the_folder_are_refused(kind, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    outside = tmp_path / "weights.bin"
+    location = {"relative": "../weights.bin", "absolute": str(outside), "link": "link.bin"}[kind]
+    model, content = external_model(location)
+    outside.write_bytes(content)
+    (folder / "link.bin").symlink_to(outside)
+    with pytest.raises(ModelError, match="no file beside the model"):
+        import_model(save_onnx(model, folder))
+
+
+def test_external_data_of_hostile_size_are_not_read(tmp_path):
+    model, _ = external_model("weights.bin", str(4 << 40))
+    (tensor,) = (t for t in model.graph.initializer if t.name == "w")
+    tensor.dims[:] = [1 << 40, 1, 1, 1]
+    with (tmp_path / "weights.bin").open("wb") as stream:
+        stream.truncate((4 << 40) + 4)  # sparse
+    with pytest.raises(ModelError, match="more than a model may hold"):
+        import_model(save_onnx(model, tmp_path))

@@ -51,8 +51,9 @@ STD = torch.tensor([0.5, 0.6, 0.7]).view(3, 1, 1)
 
 def in_place_alias(x):
     y = x * 2
-    z = F.relu(y, inplace=True)
-    return y + z  # y is z
+    z = y.detach()  # the same memory
+    F.relu(y, inplace=True)
+    return y + 3 * z
 
 
 LAYERS = {

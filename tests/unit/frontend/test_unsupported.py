@@ -84,6 +84,13 @@ def test_supported_models_list_nothing():
     assert list_unsupported(small_net(), (1, 8, 8)) == ()
 
 
+def in_place_view(x):
+    y = 2 * x
+    half = y[:, :, ::2, ::2]
+    F.relu(y, inplace=True)  # changes half too, which the graph does not show
+    return F.max_pool2d(y, 2) + half
+
+
 def f(run, shape=(2, 8, 8)):
     """A module from a function, ending in a vector."""
 
@@ -101,6 +108,7 @@ REFUSED = {
     "lower clip": (f(lambda x: x.clamp(-1, 1)), "lower limit must be 0"),
     "upper clip": (f(lambda x: x.clamp(max=1)), "lower limit must be 0"),
     "no bound": (f(lambda x: F.hardtanh(x, 0, 0)), "upper clip must be positive"),
+    "view changed in place": (f(in_place_view), "differs from it by"),
     "dilated pool": (f(lambda x: F.max_pool2d(x, 2, dilation=2)), "dilation"),
     "padded average": (f(lambda x: F.avg_pool2d(x, 2, padding=1)), "without padding"),
     "divisor": (f(lambda x: F.avg_pool2d(x, 2, divisor_override=3)), "divisor"),
