@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pysnn_hw.api.inspection import inspect
     from pysnn_hw.api.planning import plan
     from pysnn_hw.api.simulation import simulate
+    from pysnn_hw.api.verification import verify
 
 _MODULES = {
     "boards": "devices",
@@ -28,6 +29,7 @@ _MODULES = {
     "inspect": "inspection",
     "plan": "planning",
     "simulate": "simulation",
+    "verify": "verification",
 }
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "plan",
     "run",
     "simulate",
+    "verify",
 ]
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,10 @@ from pysnn_hw.cli.console import answer, table, working
 
 if TYPE_CHECKING:
     from pysnn_hw.api.planning import Planning
+    from pysnn_hw.api.verification import Verification
+
+FAILED = 2
+"""Exit status when hardware and golden disagree."""
 
 
 def plan(
@@ -53,3 +58,47 @@ def planning(result: Planning) -> Iterator[Table | str]:
         f"{result.lut:,} LUT, {result.bram} block RAM, {result.dsp} DSP, {result.spram} SPRAM"
     )
     yield from (f"does not fit: {text}" for text in result.shortfalls)
+
+
+def verify(
+    network: options.Network,
+    board: options.OptionalBoard = None,
+    data: options.OptionalData = None,
+    images: Annotated[int, typer.Option(min=1, help="Images through the C++ harness.")] = 100,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder to keep (default NET.verify).")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Hold the generated hardware against the golden simulator, spike by spike.
+
+    Lint, cocotb tests and a C++ harness, with and without random back-pressure. On a mismatch it
+    tells the first one, keeps a waveform of that moment and exits with status 2.
+
+    Example: `pysnn-hw verify network.snn --board icebreaker`
+    """
+    from pysnn_hw.api import verify as call
+
+    with working() as progress:
+        result = call(
+            network, board=board, data=data, images=images, output=output, progress=progress
+        )
+    answer(result, as_text=verification, json=json)
+    if result.failures:
+        raise typer.Exit(FAILED)
+
+
+def verification(result: Verification) -> Iterator[Table | str]:
+    """The checks and what they found."""
+    rows = table(f"Verification for {result.board}", "check", "found", "seconds", left=2)
+    for check in result.checks:
+        rows.add_row(check.name, check.complaint or "nothing wrong", f"{check.seconds:.1f}")
+    yield rows
+    yield (
+        f"{result.tests} tests, {result.failures} failures; {result.spikes_compared:,} spikes and "
+        f"{result.membranes_compared:,} membranes compared, {result.mismatches} mismatches"
+    )
+    if result.first_mismatch:
+        yield f"first mismatch: {result.first_mismatch}"
+    if result.wave is not None:
+        yield f"waveform: {result.wave}"
