@@ -16,6 +16,7 @@ from pysnn_hw.ir.snn import FixedNetwork
 from pysnn_hw.plan.activity import Activity, CoreCycles, core_cycles
 from pysnn_hw.plan.board import Board
 from pysnn_hw.plan.cost import Cost, Family, core_cost, network_cost
+from pysnn_hw.plan.cycles import chain_timing
 from pysnn_hw.plan.schedule import CorePlan, LaneKind, MemoryKind, Schedule, simple_schedule
 
 LINK_COST = {"ecp5": Cost(lut=1400, ff=900, bram=3), "ice40": Cost(lut=1000, ff=700, bram=4)}
@@ -50,7 +51,9 @@ class Plan:
     cycles
         Mean busy cycles per image of each core on the sample images.
     cycles_per_image
-        Predicted interval between images.
+        Mean interval between the results of consecutive sample images (`chain_timing`).
+    latency_cycles
+        From the first integer of an image to its last score, in an idle accelerator.
     cost
         Predicted resources, link included.
     shortfalls
@@ -61,6 +64,7 @@ class Plan:
     board: Board
     cycles: tuple[CoreCycles, ...]
     cycles_per_image: float
+    latency_cycles: float
     cost: Cost
     shortfalls: tuple[Shortfall, ...]
 
@@ -88,6 +92,7 @@ class Plan:
             "board": self.board.name,
             "cores": cores,
             "cycles_per_image": round(self.cycles_per_image, 1),
+            "latency_cycles": round(self.latency_cycles, 1),
             "lut": round(self.cost.lut),
             "bram": self.cost.bram,
             "dsp": self.cost.dsp,
@@ -158,11 +163,15 @@ def evaluate(
     family = family or board.device.family
     cycles = tuple(core_cycles(net, schedule, activity, core) for core in schedule.cores)
     cost = network_cost(net, schedule, family) + LINK_COST[family]
+    timing = chain_timing(net, schedule, activity)
+    # The first interval still fills the pipeline; a single sample has only its latency.
+    interval = timing.interval[1:] if activity.images > 2 else timing.latency
     return Plan(
         schedule,
         board,
         cycles,
-        max(float(arrival_cycles(net)), *(c.total for c in cycles)),
+        float(interval.mean()),
+        float(timing.latency[0]),
         cost,
         shortfalls(board, cost),
     )
