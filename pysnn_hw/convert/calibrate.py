@@ -101,7 +101,12 @@ def nonzero_percentile(values: Array, percentile: float) -> Array:
 def quantise(values: Array, theta: Array, timesteps: int, spike_max: int) -> Array:
     """``values`` as the spikes of a neuron with v(0) = theta / 2 express them; broadcasts."""
     step = theta / timesteps
-    return np.clip(np.floor(values / step + 0.5), 0, spike_max * timesteps) * step
+    counts = np.asarray(values / step)
+    counts += 0.5
+    np.floor(counts, out=counts)
+    np.clip(counts, 0, spike_max * timesteps, out=counts)
+    counts *= step
+    return counts
 
 
 def mse_threshold(
@@ -129,5 +134,6 @@ def mse_threshold(
 
 def _error(values: Array, theta: Array, timesteps: int, spike_max: int) -> Array:
     safe = np.where(theta > 0, theta, 1.0).astype(np.float32)[:, None]
-    difference = values - quantise(values, safe, timesteps, spike_max)
+    difference = quantise(values, safe, timesteps, spike_max)
+    difference -= values
     return np.asarray(np.einsum("cs,cs->c", difference, difference, dtype=np.float64))
