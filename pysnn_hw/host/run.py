@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 from pysnn_hw.errors import LinkError
 from pysnn_hw.hdl.link.network import fingerprint
@@ -66,16 +67,18 @@ def open_link(
     """A link to a device that runs ``net``; parameters and errors as in `run_images`."""
     if virtual == (port is not None):
         raise LinkError("port", "give either a port or the virtual board")
+    contents: Callable[[], bytes]
     with contextlib.ExitStack() as stack:
         if port is not None:
             link = stack.enter_context(Link(port, baud))
+            contents = functools.partial(_boot_contents, net, schedule)
         else:
             # Only this branch needs a simulator.
             from pysnn_hw.host.virtual_board import virtual_board
 
-            schedule = schedule or simple_schedule(net)
-            board = stack.enter_context(virtual_board(net, schedule))
+            board = stack.enter_context(virtual_board(net, schedule or simple_schedule(net)))
             link = stack.enter_context(Link(board.port, timeout_s=VIRTUAL_TIMEOUT_S))
+            contents = board.design.accelerator.boot_contents
         found, expected = link.info().fingerprint, fingerprint(net)
         if found != expected:
             raise LinkError(
@@ -84,17 +87,22 @@ def open_link(
                 "flash the bitstream of this network",
             )
         if not link.info().loaded:
-            _upload(link, net, schedule)
+            link.upload(0, contents())
+            if not link.info().loaded:
+                problem = "asks for more than was uploaded"
+                raise LinkError("device", problem, "was it built with another schedule?")
         yield link
 
 
-def _upload(link: Link, net: FixedNetwork, schedule: Schedule | None) -> None:
-    """Write the memories that the device's bitstream could not initialise."""
+def _boot_contents(net: FixedNetwork, schedule: Schedule | None) -> bytes:
+    """What the memories without initial contents must hold."""
     if schedule is None:
         raise LinkError("device", "its memories are empty", "give the schedule it was built with")
     # Where the weights lie is known to the hardware description alone.
+    from amaranth.hdl import Fragment
+
     from pysnn_hw.hdl.accelerator import Accelerator
 
-    link.upload(0, Accelerator(net, schedule).boot_contents())
-    if not link.info().loaded:
-        raise LinkError("device", "asks for more than was uploaded", "was the schedule another?")
+    accelerator = Accelerator(net, schedule)
+    Fragment.get(accelerator, None)  # one that nobody elaborates is warned of
+    return accelerator.boot_contents()
