@@ -59,6 +59,8 @@ class Accumulate(wiring.Component):
         Membrane layout and folding.
     bits
         Width of the membranes.
+    family
+        Device family that block RAM is cut for.
 
     Members
     -------
@@ -78,9 +80,16 @@ class Accumulate(wiring.Component):
     scan_latency = 3
 
     def __init__(
-        self, synapses: tuple[Synapses, ...], scan: ScanGeometry, plan: CorePlan, *, bits: int
+        self,
+        synapses: tuple[Synapses, ...],
+        scan: ScanGeometry,
+        plan: CorePlan,
+        *,
+        bits: int,
+        family: str,
     ):
         self.synapses, self.scan_geometry, self.plan, self.bits = synapses, scan, plan, bits
+        self.family = family
         self.word_layout = data.ArrayLayout(signed(bits), scan.lanes)
         low = min(s.value_range[0] for s in synapses)
         high = max(s.value_range[1] for s in synapses)
@@ -91,6 +100,7 @@ class Accumulate(wiring.Component):
                 s.geometry.weight_words().reshape(s.geometry.weight_depth, -1),
                 weight_bits=self.weight_bits,
                 kind=s.weight_memory,
+                family=family,
             )
             for s in synapses
         ]
@@ -250,6 +260,7 @@ class Accumulate(wiring.Component):
                 addend_bits=lanes.product.width,
                 min_distance=min_distance,
                 kind=self.plan.membrane_memory,
+                family=self.family,
             )
             m.d.comb += [
                 bank.step.eq(valid & mask[b]),

@@ -2,10 +2,11 @@
 """Integrate-and-fire core: one population and the projections that end there."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import Out
 
 from pysnn_hw.hdl.accumulate import Accumulate
+from pysnn_hw.hdl.block_memory import BlockMemory
 from pysnn_hw.hdl.events import EventKind, event_layout
 from pysnn_hw.hdl.fire import FirePipeline, select
 from pysnn_hw.hdl.pool import make_pool
@@ -68,7 +69,14 @@ class FireCore(wiring.Component):
 
     def __init__(self, spec: CoreSpec):
         self.spec = spec
-        self.accumulate = Accumulate(spec.synapses, spec.scan, spec.plan, bits=spec.bits)
+        family = spec.schedule.family
+        self.accumulate = Accumulate(
+            spec.synapses, spec.scan, spec.plan, bits=spec.bits, family=family
+        )
+        self.held = None
+        if spec.repeats > 1:
+            width = spec.held_bits * spec.scan.lanes
+            self.held = BlockMemory(spec.scan.words, width, family=family)
         members = {
             name: member
             for name, member in self.accumulate.signature.members.items()
@@ -171,23 +179,17 @@ class FireCore(wiring.Component):
         """``u`` of each scanned word, with its entry."""
         spec, acc = self.spec, self.accumulate
         entry, valid = _hold(m, advance, scan.entry, scan.valid, acc.scan_latency, "read")
-        if spec.repeats == 1:
+        if self.held is None:
             return acc.word, entry, valid
 
-        m.submodules.held = mem = memory.Memory(
-            shape=signed(spec.held_bits * spec.scan.lanes),
-            depth=max(2, spec.scan.words),
-            init=[],
-            attrs={"ram_style": "block"},
-        )
         layout = data.ArrayLayout(signed(spec.held_bits), spec.scan.lanes)
-        read, self._held_write = mem.read_port(), mem.write_port()
+        m.submodules.held = mem = self.held
         fetched, held = Signal(layout), Signal(layout)
         early, _ = _hold(m, advance, scan.entry, scan.valid, 1, "early")
         m.d.comb += [
-            read.addr.eq(early.index),
-            read.en.eq(advance),
-            fetched.as_value().eq(read.data),
+            mem.read_address.eq(early.index),
+            mem.read_enable.eq(advance),
+            fetched.as_value().eq(mem.read_data),
         ]
         group, _ = _hold(m, advance, scan.entry, scan.valid, 2, "group")
         u = Signal.like(acc.word)
@@ -215,13 +217,13 @@ class FireCore(wiring.Component):
                 bias = select(spec.bias[:, p], emit.group, signed(spec.bits))
                 value = Mux(initial | final, start, residue[p] + bias)
             m.d.comb += acc.restore_word[p].eq(value)
-        if spec.repeats > 1:
+        if self.held is not None:
             # The current stays until the image is done; the membranes live in the second memory.
             m.d.comb += [
                 acc.restore.eq(emit_valid & ~emit.end & (initial | final)),
-                self._held_write.en.eq(emit_valid & ~emit.end),
-                self._held_write.addr.eq(emit.index),
-                self._held_write.data.eq(
+                self.held.write_enable.eq(emit_valid & ~emit.end),
+                self.held.write_address.eq(emit.index),
+                self.held.write_data.eq(
                     Cat(residue[p][: spec.held_bits] for p in range(spec.scan.lanes))
                 ),
             ]

@@ -2,8 +2,10 @@
 """One bank of membrane memory with its adders: a read-modify-write every cycle."""
 
 from amaranth.hdl import Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+
+from pysnn_hw.hdl.block_memory import BlockMemory
 
 __all__ = ["MembraneBank"]
 
@@ -32,6 +34,8 @@ class MembraneBank(wiring.Component):
         Cycles that are known to separate two steps on one address (1: anything may happen).
     kind
         ``lut`` or ``block``.
+    family
+        Device family that block RAM is cut for.
 
     Members
     -------
@@ -54,6 +58,7 @@ class MembraneBank(wiring.Component):
         addend_bits: int,
         min_distance: int,
         kind: str,
+        family: str = "ecp5",
     ):
         if kind not in _STYLE:
             raise ValueError(f"kind must be one of {', '.join(_STYLE)}, not {kind!r}")
@@ -61,6 +66,7 @@ class MembraneBank(wiring.Component):
             raise ValueError(f"min_distance must be at least 1, not {min_distance!r}")
         self.depth, self.lanes, self.bits = depth, lanes, bits
         self.addend_bits, self.min_distance, self.kind = addend_bits, min_distance, kind
+        self.family = family
         self.word = data.ArrayLayout(signed(bits), lanes)
         address = unsigned(max(1, (depth - 1).bit_length()))
         super().__init__(
@@ -80,13 +86,9 @@ class MembraneBank(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.memory = mem = memory.Memory(
-            shape=unsigned(self.word.size),
-            depth=max(2, self.depth),  # a single word would have an address of no bits
-            init=[],
-            attrs={"ram_style": _STYLE[self.kind]},
+        m.submodules.memory = mem = BlockMemory(
+            self.depth, self.word.size, family=self.family, style=_STYLE[self.kind]
         )
-        read, write = mem.read_port(), mem.write_port()
         step_pipe = [(self.step, self.step_address)]
         for name in ("fetch", "add", "write"):
             step = Signal(name=f"{name}_step")
@@ -112,12 +114,12 @@ class MembraneBank(wiring.Component):
         operand, total, older = Signal(self.word), Signal(self.word), Signal(self.word)
         m.d.comb += [
             moving.eq(~self.scanning | self.advance),
-            read.addr.eq(Mux(self.scanning, self.scan_address, self.step_address)),
-            read.en.eq(moving),
+            mem.read_address.eq(Mux(self.scanning, self.scan_address, self.step_address)),
+            mem.read_enable.eq(moving),
             self.scan_data.eq(operand),
         ]
         fetched = Signal(self.word)
-        m.d.comb += fetched.as_value().eq(read.data)
+        m.d.comb += fetched.as_value().eq(mem.read_data)
         if self.min_distance <= 3:
             m.d.sync += older.eq(total)
         with m.If(moving):
@@ -133,8 +135,8 @@ class MembraneBank(wiring.Component):
 
         write_step, write_address = step_pipe[3]
         m.d.comb += [
-            write.en.eq(Mux(self.scanning, self.restore, write_step)),
-            write.addr.eq(Mux(self.scanning, self.restore_address, write_address)),
-            write.data.eq(Mux(self.scanning, self.restore_data.as_value(), total.as_value())),
+            mem.write_enable.eq(Mux(self.scanning, self.restore, write_step)),
+            mem.write_address.eq(Mux(self.scanning, self.restore_address, write_address)),
+            mem.write_data.eq(Mux(self.scanning, self.restore_data.as_value(), total.as_value())),
         ]
         return m

@@ -44,7 +44,9 @@ class ReadoutCore(wiring.Component):
 
     def __init__(self, spec: CoreSpec):
         self.spec = spec
-        self.accumulate = Accumulate(spec.synapses, spec.scan, spec.plan, bits=spec.bits)
+        self.accumulate = Accumulate(
+            spec.synapses, spec.scan, spec.plan, bits=spec.bits, family=spec.schedule.family
+        )
         members = {
             name: member
             for name, member in self.accumulate.signature.members.items()

@@ -5,6 +5,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from pysnn_hw.hdl.block_memory import BlockMemory
 from pysnn_hw.ir.snn import Array as IntArray
 
 __all__ = ["BOOT_BITS", "WeightMemory", "boot_words"]
@@ -45,6 +46,8 @@ class WeightMemory(wiring.Component):
     kind
         ``lut`` (ROM in logic), ``block`` (initialised block RAM) or ``spram`` (no initial contents:
         written at boot through ``boot``; reading and writing exclude each other).
+    family
+        Device family that block RAM is cut for.
 
     Members
     -------
@@ -56,13 +59,13 @@ class WeightMemory(wiring.Component):
 
     latency = 2
 
-    def __init__(self, words: IntArray, *, weight_bits: int, kind: str):
+    def __init__(self, words: IntArray, *, weight_bits: int, kind: str, family: str = "ecp5"):
         if kind not in _STYLE:
             raise ValueError(f"kind must be one of {', '.join(_STYLE)}, not {kind!r}")
         limit = 1 << (weight_bits - 1)
         if words.min() < -limit or words.max() >= limit:
             raise ValueError(f"weights {words.min()}..{words.max()} do not fit {weight_bits} bits")
-        self.words, self.weight_bits, self.kind = words, weight_bits, kind
+        self.words, self.weight_bits, self.kind, self.family = words, weight_bits, kind, family
         self.depth, self.count = words.shape
         self.parts = -(-self.count * weight_bits // BOOT_BITS)
         members = {
@@ -87,15 +90,15 @@ class WeightMemory(wiring.Component):
         if self.kind == "spram":
             read = self._booted(m)
         else:
-            m.submodules.memory = mem = memory.Memory(
-                shape=unsigned(self.count * self.weight_bits),
-                depth=max(2, self.depth),  # a single word would have an address of no bits
+            m.submodules.memory = mem = BlockMemory(
+                self.depth,
+                self.count * self.weight_bits,
+                family=self.family,
                 init=[_pack(row, self.weight_bits) for row in self.words.tolist()],
-                attrs={"rom_style": _STYLE[self.kind]},
+                style=_STYLE[self.kind],
             )
-            port = mem.read_port()
-            m.d.comb += port.addr.eq(self.address)
-            read = port.data
+            m.d.comb += [mem.read_address.eq(self.address), mem.read_enable.eq(1)]
+            read = mem.read_data
         m.d.sync += self.weights.as_value().eq(read)
         return m
 

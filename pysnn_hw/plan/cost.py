@@ -8,22 +8,12 @@ and lane); its few coefficients come from synthesis results, printed by ``script
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
 
 from pysnn_hw.ir.snn import INPUT, FixedNetwork
 from pysnn_hw.ir.widths import clamps, population_widths, signed_bits
 from pysnn_hw.plan.geometry import ProjectionGeometry
+from pysnn_hw.plan.memory import SPRAM_SHAPE, Family, block_count
 from pysnn_hw.plan.schedule import CorePlan, Schedule, outgoing_pool, port_geometry, scan_geometry
-
-Family = Literal["ecp5", "ice40"]
-
-_BLOCK_SHAPES: dict[str, tuple[tuple[int, int], ...]] = {
-    "ecp5": ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1)),
-    "ice40": ((256, 16), (512, 8), (1024, 4), (2048, 2)),
-}
-"""(depth, width) of one memory block in each of its port configurations."""
-
-SPRAM_SHAPE = (16384, 16)
 
 
 @dataclass(frozen=True)
@@ -40,15 +30,10 @@ class Cost:
         return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
-def blocks(family: Family, depth: int, width: int) -> int:
-    """Memory blocks of a ``depth`` x ``width`` memory, in the best port configuration."""
-    return min(-(-depth // d) * -(-width // w) for d, w in _BLOCK_SHAPES[family])
-
-
 def memory_cost(family: Family, kind: str, depth: int, width: int, *, rom: bool = False) -> Cost:
     """A memory with one read and one write port (or a ROM)."""
     if kind == "block":
-        return Cost(bram=blocks(family, depth, width))
+        return Cost(bram=block_count(family, depth, width))
     if kind == "spram":
         return Cost(lut=24, spram=-(-depth // SPRAM_SHAPE[0]) * -(-width // SPRAM_SHAPE[1]))
     if rom:

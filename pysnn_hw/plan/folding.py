@@ -15,8 +15,9 @@ from pysnn_hw.errors import PlanError
 from pysnn_hw.ir.snn import FixedNetwork
 from pysnn_hw.plan.activity import Activity, CoreCycles, core_cycles
 from pysnn_hw.plan.board import Board
-from pysnn_hw.plan.cost import Cost, Family, core_cost, network_cost
+from pysnn_hw.plan.cost import Cost, core_cost, network_cost
 from pysnn_hw.plan.cycles import chain_timing
+from pysnn_hw.plan.memory import Family
 from pysnn_hw.plan.schedule import CorePlan, LaneKind, MemoryKind, Schedule, simple_schedule
 
 LINK_COST = {"ecp5": Cost(lut=1400, ff=900, bram=3), "ice40": Cost(lut=1000, ff=700, bram=4)}
@@ -147,7 +148,8 @@ def plan(
         else:
             best, high = found, middle - 1
     if best is None:
-        best = Schedule(tuple(_cheapest(choices, board, _WEIGHTS[0]).core for choices in options))
+        smallest = tuple(_cheapest(choices, board, _WEIGHTS[0]).core for choices in options)
+        best = Schedule(smallest, family)
     return evaluate(net, best, board, activity, family=family)
 
 
@@ -212,7 +214,8 @@ def _options(
     found = []
     for candidate in _candidates(net, board, core):
         schedule = Schedule(
-            tuple(candidate if c.population == core.population else c for c in base.cores)
+            tuple(candidate if c.population == core.population else c for c in base.cores),
+            board.device.family,
         )
         try:
             cycles = core_cycles(net, schedule, activity, candidate)
@@ -284,7 +287,10 @@ _WEIGHTS: tuple[dict[str, float], ...] = (
 
 def _price(cost: Cost, board: Board, weights: dict[str, float]) -> float:
     available = _available(board)
-    return sum(weights[name] * getattr(cost, name) / max(available[name], 1) for name in available)
+    price = 0.0
+    for name, count in available.items():
+        price += weights[name] * getattr(cost, name) / max(count, 1)
+    return price
 
 
 def _cheapest(choices: list[_Option], board: Board, weights: dict[str, float]) -> _Option:
@@ -301,7 +307,7 @@ def _fit(
     family: Family = board.device.family
     for weights in _WEIGHTS:
         chosen = tuple(_cheapest(choices, board, weights).core for choices in allowed)
-        schedule = Schedule(chosen)
+        schedule = Schedule(chosen, family)
         cost = network_cost(net, schedule, family) + LINK_COST[family]
         if not shortfalls(board, cost):
             return schedule

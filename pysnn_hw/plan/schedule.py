@@ -16,6 +16,7 @@ from pysnn_hw.plan.geometry import (
     ScanGeometry,
     projection_geometry,
 )
+from pysnn_hw.plan.memory import Family
 
 LaneKind = Literal["add", "shift", "lut", "dsp"]
 """``add``: values are 0 or 1. ``shift``: one cycle per set bit of the value. ``lut``: a multiplier
@@ -82,9 +83,13 @@ class CorePlan:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A chain of cores, in topological order of their populations."""
+    """A chain of cores, in topological order of their populations.
+
+    ``family`` is the device family whose memory blocks the memories are cut for.
+    """
 
     cores: tuple[CorePlan, ...]
+    family: Family = "ecp5"
 
     def core_of(self, population: str) -> CorePlan:
         """The core that runs ``population``."""
@@ -116,7 +121,7 @@ class Schedule:
                 cores.append(CorePlan(**fields))
         except (KeyError, TypeError) as error:
             raise PlanError("schedule", f"malformed: {error}") from error
-        return Schedule(tuple(cores))
+        return Schedule(tuple(cores), document.get("family", "ecp5"))
 
 
 def outgoing_pool(net: SnnNetwork, core: CorePlan) -> Pool | None:
