@@ -276,13 +276,13 @@ def _queue_depth(board: Board, kind: str) -> int:
 
 
 _WEIGHTS: tuple[dict[str, float], ...] = (
-    {"lut": 1.0, "bram": 1.0, "dsp": 1.0, "spram": 0.3},
-    {"lut": 2.0, "bram": 1.0, "dsp": 0.5, "spram": 0.1},
-    {"lut": 1.0, "bram": 3.0, "dsp": 0.7, "spram": 0.1},
-    {"lut": 3.0, "bram": 3.0, "dsp": 0.2, "spram": 0.1},
+    {"lut": 1.0, "bram": 1.0, "dsp": 0.1, "spram": 0.3},
+    {"lut": 2.0, "bram": 1.0, "dsp": 0.1, "spram": 0.1},
+    {"lut": 1.0, "bram": 3.0, "dsp": 0.3, "spram": 0.1},
+    {"lut": 3.0, "bram": 3.0, "dsp": 0.1, "spram": 0.1},
     {"lut": 1.0, "bram": 1.0, "dsp": 4.0, "spram": 2.0},
 )
-"""Relative prices at which the cheapest folding is sought; the first that fits is taken."""
+"""Relative prices (multipliers have no other use, so they are cheap) at which the cheapest folding is sought; the first that fits is taken."""
 
 
 def _price(cost: Cost, board: Board, weights: dict[str, float]) -> float:
