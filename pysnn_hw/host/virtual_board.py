@@ -23,7 +23,7 @@ from pysnn_hw.resources import resource_dir
 from pysnn_hw.verify.verilator import Profile, build_executable, cache_dir, find_verilator
 
 TOP = "top"
-DIVISOR = 8
+DIVISOR = 4
 """Clock cycles of a UART bit: few, since every one of them is simulated."""
 _BUSY_CYCLES = 4_000_000
 
