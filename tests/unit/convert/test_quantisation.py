@@ -204,3 +204,13 @@ def test_a_skip_into_the_readout_is_not_clipped():
 def test_images_of_another_shape(nets):
     with pytest.raises(DataError, match="images: shape"):
         quantize(nets["max pool"], 4, images()[:, :1])
+
+
+def test_weights_of_silent_inputs_do_not_coarsen_the_step():
+    weights = np.random.default_rng(4).normal(0, 1, (3, 100))
+    weights[:, 0] = 8.0
+    importance = np.ones((3, 100))
+    importance[:, 0] = 0
+    plain_steps = channel_steps(weights, np.full(3, 50.0), 4, np.zeros(3))
+    steps = channel_steps(weights, np.full(3, 50.0), 4, np.zeros(3), importance)
+    assert (steps < 0.8 * plain_steps).all()
