@@ -85,16 +85,25 @@ def _pool(source: Array, p: Row, line: Array, out: Array) -> None:
 
 @_compiled
 def accumulate(
-    membrane: Array, events: Array, p: Row, weights: Array, found: Array, values: Array
+    membrane: Array,
+    events: Array,
+    p: Row,
+    weights: Array,
+    found: Array,
+    values: Array,
+    stamp: Array,
 ) -> int:
     """Add weighted ``events``, as `arrive` leaves them, to the target's membranes; return the SOPs.
 
-    ``p`` is a row of the projection table; ``found`` (uint64) and ``values`` are scratch for the
-    events of one pixel, C + 4 each.
+    All events of a pixel meet the same neighbourhood of outputs: their weighted sum, the stamp,
+    is added there. ``p`` is a row of the projection table; ``found`` (uint64) and ``values`` are
+    scratch for the events of one pixel, C + 4 each, ``stamp`` for one channel's kernel.
     """
     channels, span = p.channels, p.out_channels // p.groups
-    meets = (p.columns + p.stride_x - 1) // p.stride_x
-    kernel_row = p.stride_x * meets * span
+    high = (p.rows + p.stride_y - 1) // p.stride_y
+    wide = (p.columns + p.stride_x - 1) // p.stride_x
+    line = wide * span
+    kernel = p.stride_y * p.stride_x * high * line
     sops = 0
     for y in range(p.pooled_height):
         oy_first, oy_last = _reach(y + p.top, p.rows, p.stride_y, p.out_height)
@@ -106,22 +115,26 @@ def accumulate(
             ox_first, ox_last = _reach(x + p.left, p.columns, p.stride_x, p.out_width)
             if oy_first > oy_last or ox_first > ox_last:
                 continue
-            taps = ox_last - ox_first + 1
-            sops += np.int64(count) * (oy_last - oy_first + 1) * taps * span
+            lines, taps = oy_last - oy_first + 1, ox_last - ox_first + 1
+            sops += np.int64(count) * lines * taps * span
+            # Where the first output finds its weight inside a channel's kernel.
+            part = (y + p.top) % p.stride_y * p.stride_x + (x + p.left) % p.stride_x
+            over = high - 1 - ((y + p.top) // p.stride_y - oy_first)
+            left = wide - 1 - ((x + p.left) // p.stride_x - ox_first)
+            first = p.weights + (part * high + over) * line + left * span
+            into = np.uintp((oy_first * p.out_width + ox_first) * p.out_channels)
+            if p.groups > 1:
+                _add_groups(membrane, into, weights, first, events, pixel, p, lines, taps, kernel)
+                continue
             for k in range(count):
                 values[k] = events[pixel + found[k]]
-                found[k] = np.uintp(p.weights) + found[k] * np.uintp(p.rows * kernel_row)
-            # Where the first output column finds its weight inside a kernel row.
-            phase, largest = (x + p.left) % p.stride_x, (x + p.left) // p.stride_x - ox_first
-            skip = (phase * meets + meets - 1 - largest) * span
-            for oy in range(oy_first, oy_last + 1):
-                row = np.uintp((y + p.top - oy * p.stride_y) * kernel_row + skip)
-                into = np.uintp((oy * p.out_width + ox_first) * p.out_channels)
-                if p.groups == 1:
-                    width = np.uintp(taps * span)
-                    _add_pixel(membrane, into, weights, row, found, values, count, width)
-                else:
-                    _add_groups(membrane, into, weights, row, events, pixel, p, taps)
+                found[k] = np.uintp(first) + found[k] * np.uintp(kernel)
+            _weigh(stamp, weights, found, values, count, np.uintp((lines - 1) * line + taps * span))
+            for row in range(lines):
+                to = into + np.uintp(row * p.out_width * span)
+                at = np.uintp(row * line)
+                for j in range(np.uintp(taps * span)):
+                    membrane[to + j] += stamp[at + j]
     return sops
 
 
@@ -142,30 +155,21 @@ def _find(events: Array, pixel: np.uintp, channels: np.uintp, found: Array) -> n
 
 
 @_compiled
-def _add_pixel(
-    membrane: Array,
-    into: np.uintp,
-    weights: Array,
-    row: np.uintp,
-    found: Array,
-    values: Array,
-    count: np.uintp,
-    width: np.uintp,
+def _weigh(
+    stamp: Array, weights: Array, found: Array, values: Array, count: np.uintp, length: np.uintp
 ) -> None:
-    """Add a pixel's events to ``width`` neighbouring membranes, four at a time."""
+    """Sum ``count`` events times their weights, which start at ``found``, four at a time."""
     for extra in range(count, count + np.uintp(3)):
         found[extra], values[extra] = found[0], 0
+    for j in range(length):
+        stamp[j] = 0
     for k in range(np.uintp(0), count, np.uintp(4)):
-        a, p = found[k] + row, values[k]
-        if k + np.uintp(1) == count:
-            for j in range(width):
-                membrane[into + j] += p * weights[a + j]
-            return
-        b, q = found[k + np.uintp(1)] + row, values[k + np.uintp(1)]
-        c, r = found[k + np.uintp(2)] + row, values[k + np.uintp(2)]
-        d, s = found[k + np.uintp(3)] + row, values[k + np.uintp(3)]
-        for j in range(width):
-            membrane[into + j] += (
+        a, p = found[k], values[k]
+        b, q = found[k + np.uintp(1)], values[k + np.uintp(1)]
+        c, r = found[k + np.uintp(2)], values[k + np.uintp(2)]
+        d, s = found[k + np.uintp(3)], values[k + np.uintp(3)]
+        for j in range(length):
+            stamp[j] += (
                 p * weights[a + j] + q * weights[b + j] + r * weights[c + j] + s * weights[d + j]
             )
 
@@ -175,25 +179,28 @@ def _add_groups(
     membrane: Array,
     into: np.uintp,
     weights: Array,
-    row: np.uintp,
+    first: int,
     events: Array,
     pixel: np.uintp,
     p: Row,
+    lines: int,
     taps: int,
+    kernel: int,
 ) -> None:
     """Add a pixel's events to the membranes of their own groups."""
     span, per_group = p.out_channels // p.groups, p.channels // p.groups
-    meets = (p.columns + p.stride_x - 1) // p.stride_x
-    per_channel = p.rows * p.stride_x * meets * span
+    line = (p.columns + p.stride_x - 1) // p.stride_x * span
     for c in range(p.channels):
         value = events[pixel + np.uintp(c)]
-        if value != 0:
-            start = np.uintp(p.weights + c * per_channel) + row
-            group = into + np.uintp(c // per_group * span)
+        if value == 0:
+            continue
+        group = into + np.uintp(c // per_group * span)
+        for row in range(lines):
             for tap in range(taps):
-                v, w = group + np.uintp(tap * p.out_channels), start + np.uintp(tap * span)
+                to = group + np.uintp((row * p.out_width + tap) * p.out_channels)
+                at = np.uintp(first + c * kernel + row * line + tap * span)
                 for j in range(np.uintp(span)):
-                    membrane[v + j] += value * weights[w + j]
+                    membrane[to + j] += value * weights[at + j]
 
 
 @_compiled
@@ -241,12 +248,14 @@ def run(program: Program, images: Array, block: int, output: Output) -> None:
     dtype = program.weights.dtype
     membrane, current = np.empty_like(program.bias), np.empty_like(program.bias)
     spikes = np.empty((block, len(membrane)), np.uint8)
-    size, length, channels = 1, 1, 1
+    size, length, channels, kernel = 1, 1, 1, 1
     for p in projections:
         size = max(size, p.height * p.width * p.channels)
         length, channels = max(length, p.width * p.channels), max(channels, p.channels)
+        kernel = max(kernel, p.rows * p.columns * p.out_channels // p.groups)
     line, events = np.empty(length, np.int32), np.empty(size, np.int32)
-    pixel = np.empty(channels + 4, np.uint64), np.empty(channels + 4, dtype)
+    found, values = np.empty(channels + 4, np.uint64), np.empty(channels + 4, dtype)
+    scratch = found, values, np.empty(kernel, dtype)
     state = np.empty_like(program.state)
     readout = populations[-1]
     for i in range(len(images)):
@@ -258,7 +267,7 @@ def run(program: Program, images: Array, block: int, output: Output) -> None:
             if p.source < 0:
                 into = current[populations[p.target].first :]
                 arrive(images[i], p, state, line, events)
-                output.sops[i, k] = accumulate(into, events, p, program.weights, *pixel)
+                output.sops[i, k] = accumulate(into, events, p, program.weights, *scratch)
         _copy(membrane[readout.first :], output.scores[i])
         for start in range(0, program.timesteps, block):
             steps = min(block, program.timesteps - start)
@@ -273,7 +282,7 @@ def run(program: Program, images: Array, block: int, output: Output) -> None:
                         if p.target == n and p.source >= 0:
                             arrive(spikes[t, p.first :], p, state, line, events)
                             output.sops[i, k] += accumulate(
-                                mine, events, p, program.weights, *pixel
+                                mine, events, p, program.weights, *scratch
                             )
                     if populations[n].fires:
                         output.spikes[i, n] += fire(

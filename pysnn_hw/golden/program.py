@@ -175,17 +175,18 @@ def exact_in_float32(net: FixedNetwork) -> bool:
 def pack_weight(conv: ConvView) -> Array:
     """Weights in the order in which events meet membranes, flat.
 
-    As an array (C_in, kh, stride_x, ceil(kw / stride_x), C_out / groups): an event in column x
-    meets, of kernel row ky, the columns with kx = (x + left) mod stride_x, and the larger kx the
-    smaller the output column. Stored in descending order, they line up with the membranes.
+    An event in row y meets, in ascending output rows, the kernel rows ``ky`` that equal
+    (y + top) mod stride, from the largest down; columns alike. So, as an array: (C_in,
+    ky mod stride, kx mod stride, ky // stride descending, kx // stride descending, C_out / groups).
     """
     co, ci, kh, kw = conv.weight.shape
-    stride = conv.stride[1]
-    meets = -(-kw // stride)
-    padded = np.zeros((co, ci, kh, meets * stride), np.int64)
-    padded[..., :kw] = conv.weight
-    split = padded.reshape(conv.groups, co // conv.groups, ci, kh, meets, stride)
-    return split[:, :, :, :, ::-1].transpose(0, 2, 3, 5, 4, 1).reshape(-1)
+    sy, sx = conv.stride
+    high, wide = -(-kh // sy), -(-kw // sx)
+    padded = np.zeros((co, ci, high * sy, wide * sx), np.int64)
+    padded[:, :, :kh, :kw] = conv.weight
+    split = padded.reshape(conv.groups, co // conv.groups, ci, high, sy, wide, sx)
+    flipped = split[:, :, :, ::-1, :, ::-1]
+    return flipped.transpose(0, 2, 4, 6, 3, 5, 1).reshape(-1)
 
 
 def _fill_pool(row: Row, net: FixedNetwork, projection: Projection, state: int) -> int:
