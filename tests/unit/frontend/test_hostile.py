@@ -370,6 +370,10 @@ def bombs(folder):
         "large layers": ([*chain, node("Flatten", "r8", "y")], {}, (1, side, side)),
         "large patches": (
             [node("Conv", "x w", "p", pads=[1] * 4), node("GlobalAveragePool", "p", "y")],
+            {"w": w[:1]}, (64, 300, 300),
+        ),
+        "many operations": (
+            [node("Conv", "x w", "p", pads=[1] * 4), node("GlobalAveragePool", "p", "y")],
             {"w": w}, (64, 500, 500),
         ),
         "largest accepted patches": (
