@@ -63,7 +63,7 @@ def _core(rng: np.random.Generator, net: FixedNetwork, core: CorePlan) -> CorePl
     banks = tuple(full if rng.integers(2) else 1 for full in full_banks(net, core.population))
     memories = ["lut", "block"]
     ports = tuple(
-        InputPort(p.projection, int(rng.choice([4, 9, 64])), memories[int(rng.integers(2))])
+        InputPort(p.projection, int(rng.choice([6, 9, 64])), memories[int(rng.integers(2))])
         for p in core.inputs
     )
     return replace(

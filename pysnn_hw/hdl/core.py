@@ -99,7 +99,7 @@ class FireCore(wiring.Component):
         initial = Signal()  # this scan writes the initial membranes and sends nothing
         fresh = Signal(init=1)  # first timestep of an image
         final = Signal()  # last timestep of an image
-        finished = Signal()  # the end of the scan leaves the pipeline
+        finished = Signal()  # the end of the scan has left the pipeline
         m.d.comb += [
             scan.advance.eq(advance),
             acc.advance.eq(advance),
@@ -126,9 +126,10 @@ class FireCore(wiring.Component):
             ]
         self._restore(m, emit, emit_valid, residue, initial, final)
         sending, ready = self._send(m, emit, spikes, emit_valid & ~initial, fresh, final)
+        # Registered: the way from a ready consumer to a resumed walker would be too long.
+        m.d.sync += finished.eq(emit_valid & emit.end & advance)
         m.d.comb += [
             advance.eq(~sending | ready),
-            finished.eq(emit_valid & emit.end & advance),
             self.probe.valid.eq(emit_valid & ~emit.end & ~initial & advance),
             self.probe.index.eq(emit.index),
             self.probe.final.eq(final),

@@ -13,15 +13,15 @@ class EventQueue(wiring.Component):
 
     One transfer in and one out per cycle. A transfer leaves no earlier than `latency` cycles
     after it entered. The output register keeps the slow clock-to-output of a block RAM off the
-    logic behind it; the input's readiness comes from a counter, so the queue also cuts the
-    combinational path between two cores.
+    logic behind it; the input's readiness is a register too (it looks one transfer ahead), so the
+    queue cuts the combinational path between two cores.
 
     Parameters
     ----------
     shape
         Payload.
     depth
-        Transfers it holds, at least 4, one of them in the output register.
+        Transfers it has room for, at least 6; it stops taking a few short of that.
 
     Members
     -------
@@ -32,8 +32,8 @@ class EventQueue(wiring.Component):
     latency = 3
 
     def __init__(self, shape, *, depth):
-        if depth < 4:
-            raise ValueError(f"depth must be at least 4, not {depth!r}")
+        if depth < 6:
+            raise ValueError(f"depth must be at least 6, not {depth!r}")
         self.shape, self.depth = shape, depth
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
@@ -44,10 +44,11 @@ class EventQueue(wiring.Component):
         m.submodules.fifo = queue = fifo.SyncFIFOBuffered(width=width, depth=self.depth - 1)
         m.d.comb += [
             queue.w_data.eq(Value.cast(self.i.payload)),
-            queue.w_en.eq(self.i.valid),
-            self.i.ready.eq(queue.w_rdy),
+            queue.w_en.eq(self.i.valid & self.i.ready),
             queue.r_en.eq(~self.o.valid | self.o.ready),
         ]
+        # One more may be on its way in: ready now promises a place after that one.
+        m.d.sync += self.i.ready.eq(queue.level < self.depth - 3)
         with m.If(queue.r_en):
             m.d.sync += [
                 self.o.valid.eq(queue.r_rdy),

@@ -82,7 +82,6 @@ class ReadoutCore(wiring.Component):
             acc.scan.eq(scan.entry),
             self.o.valid.eq(valid & ~entry.end & ~initial),
             advance.eq(~self.o.valid | self.o.ready),
-            finished.eq(valid & entry.end & advance),
             score["values"].eq(acc.word),
             score.group.eq(entry.group),
             score.last.eq(entry.index == spec.scan.words - 1),
@@ -91,6 +90,7 @@ class ReadoutCore(wiring.Component):
             self.issued.eq(acc.issued),
             self.holding.eq(acc.holding),
         ]
+        m.d.sync += finished.eq(valid & entry.end & advance)
         for p in range(spec.plan.lanes):
             start = select(spec.start[:, p], entry.group, signed(spec.bits))
             m.d.comb += acc.restore_word[p].eq(start)

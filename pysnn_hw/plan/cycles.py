@@ -238,6 +238,8 @@ def _run(  # type: ignore[no-untyped-def]
     scan = np.full((cores, scan_depth.max()), none, np.int64)
     pool = np.full((cores, max(1, pool_depth.max())), none, np.int64)
     done = np.zeros(cores, np.bool_)
+    done_next = np.zeros(cores, np.bool_)
+    can = np.zeros(ports, np.bool_)  # the queue is ready
     # Serializer: parts of the held word, values of the held part.
     held_word = np.zeros(cores, np.int64)
     parts_left = np.zeros(cores, np.int64)
@@ -265,16 +267,15 @@ def _run(  # type: ignore[no-untyped-def]
         for q in range(ports):
             if source[q] == -1:
                 any_consumer = True
-                if not (taken[q] or level[q] != room[q]):
+                if not (taken[q] or can[q]):
                     ready = False
         valid = encode[2] == 1
         if valid and any_consumer:
             for q in range(ports):
                 if source[q] == -1:
-                    can = level[q] != room[q]
-                    if not taken[q] and can:
+                    if not taken[q] and can[q]:
                         push[q] = True
-                    taken[q] = (taken[q] or can) and not ready
+                    taken[q] = (taken[q] or can[q]) and not ready
         if ready or not valid:
             take = (not marker) and taken_pixels < images * image_length
             encode[2] = encode[1] if encode[1] == 1 else -1
@@ -294,22 +295,22 @@ def _run(  # type: ignore[no-untyped-def]
 
         # Fire pipelines, pooling, serializers.
         for c in range(cores):
-            done[c] = False
+            done[c] = done_next[c]
+            done_next[c] = False
             depth = scan_depth[c]
             emit = scan[c, depth - 1]
             initial = phase[c] <= 1
             if fires[c]:
                 ready = True
                 for q in range(ports):
-                    if source[q] == c and not (taken[q] or level[q] != room[q]):
+                    if source[q] == c and not (taken[q] or can[q]):
                         ready = False
                 if out_valid[c]:
                     for q in range(ports):
                         if source[q] == c:
-                            can = level[q] != room[q]
-                            if not taken[q] and can:
+                            if not taken[q] and can[q]:
                                 push[q] = True
-                            taken[q] = (taken[q] or can) and not ready
+                            taken[q] = (taken[q] or can[q]) and not ready
                 move = ready or not out_valid[c]
                 values_ready = (move and values_left[c] <= 1) or values_left[c] == 0
                 if move:
@@ -389,7 +390,7 @@ def _run(  # type: ignore[no-untyped-def]
                 else:
                     lane += 1
             if advance:
-                done[c] = emit == end
+                done_next[c] = emit == end
                 for k in range(depth - 1, 0, -1):
                     scan[c, k] = scan[c, k - 1]
                 scan[c, 0] = none
@@ -498,6 +499,7 @@ def _run(  # type: ignore[no-untyped-def]
                 if offered[q] and queue_ready:
                     left_queue[q] += 1
                 read = (not offered[q]) or queue_ready
+                full = level[q] + int(latched[q])
                 inner = level[q] != 0 and ((not latched[q]) or read)
                 if read:
                     offered[q] = latched[q]
@@ -505,6 +507,7 @@ def _run(  # type: ignore[no-untyped-def]
                     latched[q] = True
                 elif read:
                     latched[q] = False
+                can[q] = full < room[q] - 1
                 level[q] += int(push[q]) - int(inner)
         cycle += 1
     return True

@@ -282,7 +282,10 @@ _WEIGHTS: tuple[dict[str, float], ...] = (
     {"lut": 3.0, "bram": 3.0, "dsp": 0.1, "spram": 0.1},
     {"lut": 1.0, "bram": 1.0, "dsp": 4.0, "spram": 2.0},
 )
-"""Relative prices (multipliers have no other use, so they are cheap) at which the cheapest folding is sought; the first that fits is taken."""
+"""Relative prices at which the cheapest folding is sought; the first that fits is taken.
+
+Multipliers have no other use, so they are cheap.
+"""
 
 
 def _price(cost: Cost, board: Board, weights: dict[str, float]) -> float:
