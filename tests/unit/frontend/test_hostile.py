@@ -417,14 +417,14 @@ import resource, sys, time
 from pysnn_hw.errors import ModelError
 from pysnn_hw.frontend import import_model
 for path in sys.argv[1:]:
-    start = time.monotonic()
+    start = time.process_time()
     try:
         import_model(path)
         outcome = "imported"
     except ModelError as error:
         outcome = str(error)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"{time.monotonic() - start:.1f}|{peak}|{outcome}")
+    print(f"{time.process_time() - start:.1f}|{peak}|{outcome}")
 """
 
 
