@@ -8,9 +8,12 @@ from amaranth.lib import io, wiring
 from amaranth.lib.fifo import AsyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from pysnn_hw.hdl.boot import FlashBoot
 from pysnn_hw.hdl.clock import ClockGenerator, PllSettings
+from pysnn_hw.hdl.link.cycle_counter import count_cycles
 from pysnn_hw.hdl.link.link_top import LinkTop
 from pysnn_hw.hdl.link.parameters import LinkParameters
+from pysnn_hw.hdl.load import LoadArbiter
 from pysnn_hw.plan.board import Board
 
 __all__ = ["BoardTop", "LinkedAccelerator", "uart_divisor"]
@@ -26,25 +29,43 @@ class LinkedAccelerator(wiring.Component):  # type: ignore[misc]
 
     The link runs from the oscillator, so its baud rate and time-outs are exact and do not depend
     on the clock that the accelerator turns out to reach. Streams cross in asynchronous FIFOs.
+    The cycles that the link tells are those of the accelerator.
 
     Parameters
     ----------
     accelerator
         As for `pysnn_hw.hdl.link.uart_top.UartTop`.
     parameters
-        See `LinkParameters`; clock and divisor are those of the oscillator.
+        See `LinkParameters`; clock and divisor are those of the oscillator. An
+        ``address_width`` says that the accelerator has memories to be loaded.
+    flash
+        Reads their contents from the board's flash at power-up; without it the host must
+        upload them.
 
     Members
     -------
     rx, tx : In(1), Out(1)
         UART pins.
+    flash_cs, flash_clk, flash_mosi, flash_miso
+        Pins of the flash. Only with ``flash``.
     """
 
     crossing_depth = 4
 
-    def __init__(self, accelerator: wiring.Component, parameters: LinkParameters) -> None:
-        self.accelerator, self.parameters = accelerator, parameters
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1)})
+    def __init__(
+        self,
+        accelerator: wiring.Component,
+        parameters: LinkParameters,
+        flash: FlashBoot | None = None,
+    ) -> None:
+        if flash and not parameters.address_width:
+            raise ValueError("there is a flash to load from, but no memory to load")
+        self.accelerator, self.parameters, self.flash = accelerator, parameters, flash
+        members = {"rx": In(1, init=1), "tx": Out(1, init=1)}
+        if flash:
+            members |= {f"flash_{pin}": Out(1) for pin in ("cs", "clk", "mosi")}
+            members["flash_miso"] = In(1)
+        super().__init__(members)
 
     def elaborate(self, platform: Any) -> Module:
         """Connects the parts."""
@@ -53,9 +74,30 @@ class LinkedAccelerator(wiring.Component):  # type: ignore[misc]
         link = LinkTop(self.parameters)
         m.submodules.link = DomainRenamer("board")(link)
         m.d.comb += [link.rx.eq(self.rx), self.tx.eq(link.tx)]
+        m.d.comb += link.cycles.eq(count_cycles(m, accelerator))
         self._cross(m, "image", link.image, "board", accelerator.i, "sync")
         self._cross(m, "result", accelerator.o, "sync", link.result, "board")
+        if self.parameters.address_width:
+            self._load(m, link, accelerator)
         return m
+
+    def _load(self, m: Module, link: LinkTop, accelerator: Any) -> None:
+        arbiter = LoadArbiter(accelerator.load_decoder.length, flash=self.flash is not None)
+        m.submodules.arbiter = DomainRenamer("board")(arbiter)
+        wiring.connect(m, link.boot, arbiter.link)
+        self._cross(m, "boot", arbiter.o, "board", accelerator.boot, "sync")
+        m.d.comb += link.loaded.eq(arbiter.loaded)
+        if self.flash:
+            m.submodules.flash = DomainRenamer("board")(self.flash)
+            wiring.connect(m, self.flash.o, arbiter.flash)
+            m.d.comb += [
+                arbiter.flash_done.eq(self.flash.done),
+                arbiter.flash_error.eq(self.flash.error),
+                self.flash_cs.eq(self.flash.cs),
+                self.flash_clk.eq(self.flash.clk),
+                self.flash_mosi.eq(self.flash.mosi),
+                self.flash.miso.eq(self.flash_miso),
+            ]
 
     def _cross(
         self, m: Module, name: str, source: Any, source_domain: str, sink: Any, sink_domain: str
@@ -86,7 +128,8 @@ class BoardTop(Elaboratable):  # type: ignore[misc]
     Parameters
     ----------
     design
-        Elaboratable with ``rx`` and ``tx`` that uses the domains ``sync`` and ``board``.
+        Elaboratable with ``rx`` and ``tx`` that uses the domains ``sync`` and ``board``; if its
+        ``flash`` is not None, also with the flash pins of `LinkedAccelerator`.
     board
         See `Board`.
     pll
@@ -109,4 +152,12 @@ class BoardTop(Elaboratable):  # type: ignore[misc]
         m.submodules.design = self.design
         uart = platform.request(self.board.link.resource, 0)
         m.d.comb += [self.design.rx.eq(uart.rx.i), uart.tx.o.eq(self.design.tx)]
+        if getattr(self.design, "flash", None):
+            pins = platform.request(self.board.flash.resource, 0)
+            m.d.comb += [
+                pins.cs.o.eq(self.design.flash_cs),
+                pins.clk.o.eq(self.design.flash_clk),
+                pins.copi.o.eq(self.design.flash_mosi),
+                self.design.flash_miso.eq(pins.cipo.i),
+            ]
         return m

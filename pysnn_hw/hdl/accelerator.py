@@ -2,15 +2,17 @@
 """The whole network: encoder, one core per population chained by streams, readout."""
 
 from amaranth.hdl import Module
-from amaranth.lib import wiring
-from amaranth.lib.wiring import Out
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
 
 from pysnn_hw.hdl.core import FireCore, probe_signature
 from pysnn_hw.hdl.encode import PixelEncoder
 from pysnn_hw.hdl.fork import Fork
+from pysnn_hw.hdl.load import LoadDecoder, contents, load_layout, place
 from pysnn_hw.hdl.readout import Readout
 from pysnn_hw.hdl.readout_core import ReadoutCore
 from pysnn_hw.hdl.spec import CoreSpec
+from pysnn_hw.hdl.weights import boot_words
 from pysnn_hw.ir.snn import INPUT, FixedNetwork
 from pysnn_hw.plan.schedule import Schedule
 
@@ -39,6 +41,10 @@ class Accelerator(wiring.Component):
     o : Out(stream.Signature({score: signed(32), winner, error, last}))
         One transfer per class; ``winner`` (ties to the lowest index) and ``error`` (misplaced
         ``last``) are valid with ``last``.
+    boot : In(stream.Signature({address, data: 8}))
+        Fills the memories without initial contents. Only if there are such.
+    loaded : Out(1)
+        They are filled. Only if there is ``boot``.
     probe_<k> : Out(probe_signature)
         With probes, for each fire population k.
     readout_issued, readout_holding : Out(1)
@@ -61,12 +67,33 @@ class Accelerator(wiring.Component):
             "i": self.encoder.signature.members["i"],
             "o": self.readout.signature.members["o"],
         }
+        self.booted = {
+            f"{name}.{k}": (core, k, mem)
+            for name, core in self.cores.items()
+            for k, mem in enumerate(core.accumulate.memories)
+            if mem.kind == "spram"
+        }
+        if self.booted:
+            shapes = [(name, mem.depth, mem.parts) for name, (_, _, mem) in self.booted.items()]
+            self.load_decoder = LoadDecoder(place(shapes))
+            members["boot"] = In(stream.Signature(load_layout(self.load_decoder.address_width)))
+            members["loaded"] = Out(1)
         if probes:
             for k, spec in enumerate(self.specs[:-1]):
                 members[f"probe_{k}"] = Out(probe_signature(spec))
             members["readout_issued"] = Out(1)
             members["readout_holding"] = Out(1)
         super().__init__(members)
+
+    def boot_contents(self) -> bytes:
+        """The bytes for ``boot``, from address 0; none if there is no such member."""
+        if not self.booted:
+            return b""
+        words = {
+            name: boot_words(mem.words, mem.weight_bits)
+            for name, (_, _, mem) in self.booted.items()
+        }
+        return contents(self.load_decoder.regions, words)
 
     def elaborate(self, platform):
         m = Module()
@@ -84,6 +111,14 @@ class Accelerator(wiring.Component):
         wiring.connect(m, last.o, self.readout.i)
         wiring.connect(m, self.encoder.status, self.readout.status)
         wiring.connect(m, self.readout.o, wiring.flipped(self.o))
+
+        if self.booted:
+            m.submodules.load_decoder = decoder = self.load_decoder
+            wiring.connect(m, wiring.flipped(self.boot), decoder.i)
+            m.d.comb += self.loaded.eq(decoder.loaded)
+            for index, region in enumerate(decoder.regions):
+                core, k, _ = self.booted[region.name]
+                wiring.connect(m, getattr(decoder, f"write_{index}"), getattr(core, f"boot_{k}"))
 
         if self.probes:
             for k, spec in enumerate(self.specs[:-1]):

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Fills memories that a bitstream cannot initialise, from the SPI flash or over the link.
+"""Copies the contents of memories that a bitstream cannot initialise from the SPI flash.
 
 A boot image is ``magic, length, data, CRC``: four bytes `MAGIC`, the number of data bytes and the
 CRC-32/MPEG-2 over the length and the data, both big endian.
 """
 
-from amaranth.hdl import Cat, Const, Module, Signal, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.crc import catalog
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["MAGIC", "FlashBoot", "LoadArbiter", "boot_image", "load_layout"]
+from pysnn_hw.hdl.load import load_layout
+
+__all__ = ["MAGIC", "FlashBoot", "boot_image"]
 
 MAGIC = b"pSNN"
 _HEADER_BYTES = 8
@@ -20,16 +22,12 @@ _RELEASE_POWER_DOWN = 0xAB
 _READ = 0x03
 
 
-def load_layout(address_width: int) -> data.StructLayout:
-    """Layout of a stream that fills memories: one byte at one byte address."""
-    return data.StructLayout({"address": unsigned(address_width), "data": 8})
-
-
 def boot_image(contents: bytes) -> bytes:
     """``contents`` as they must lie in the flash."""
     checked = len(contents).to_bytes(4, "big") + contents
     crc = catalog.CRC32_MPEG_2(data_width=8).compute(checked)
-    return MAGIC + checked + crc.to_bytes(_CRC_BYTES, "big")
+    image: bytes = MAGIC + checked + crc.to_bytes(_CRC_BYTES, "big")
+    return image
 
 
 class FlashBoot(wiring.Component):
@@ -215,56 +213,4 @@ class FlashBoot(wiring.Component):
                     m.next = "SLEEP"
             with m.State("END"):
                 m.d.sync += self.cs.eq(0)
-        return m
-
-
-class LoadArbiter(wiring.Component):
-    """Merges the bytes from the flash with those from the link, and knows when all are there.
-
-    The flash goes first; the link is heard once ``flash_done`` or ``flash_error`` is set. It can
-    write everything, in order of addresses: the byte at the last address completes it.
-
-    Parameters
-    ----------
-    length
-        Bytes of all memories together.
-    flash
-        Whether there is a flash to wait for.
-
-    Members
-    -------
-    flash, link : In(stream.Signature(load_layout(address_width)))
-    flash_done, flash_error : In(1)
-    o : Out(stream.Signature(load_layout(address_width)))
-    loaded : Out(1)
-        Every byte has been written since reset.
-    """
-
-    def __init__(self, length: int, *, flash: bool = True) -> None:
-        if length < 1:
-            raise ValueError(f"length must be at least 1, not {length!r}")
-        self.length, self.has_flash = length, flash
-        self.address_width = max(1, (length - 1).bit_length())
-        signature = stream.Signature(load_layout(self.address_width))
-        super().__init__(
-            {
-                "flash": In(signature),
-                "link": In(signature),
-                "flash_done": In(1),
-                "flash_error": In(1),
-                "o": Out(signature),
-                "loaded": Out(1),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        with m.If(self.flash_done | self.flash_error | Const(not self.has_flash, 1)):
-            wiring.connect(m, wiring.flipped(self.link), wiring.flipped(self.o))
-        with m.Else():
-            wiring.connect(m, wiring.flipped(self.flash), wiring.flipped(self.o))
-        completed = Signal()
-        with m.If(self.link.valid & self.link.ready & (self.link.p.address == self.length - 1)):
-            m.d.sync += completed.eq(1)
-        m.d.comb += self.loaded.eq(completed | self.flash_done)
         return m
