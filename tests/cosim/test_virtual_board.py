@@ -13,7 +13,7 @@ from pysnn_hw.hdl.link.parameters import LinkParameters
 from pysnn_hw.hdl.link.uart_top import UartTop
 from pysnn_hw.host import Link, run_images
 from pysnn_hw.host.stress import Sample, stress
-from pysnn_hw.host.virtual_board import VirtualBoard
+from pysnn_hw.host.virtual_board import VirtualBoard, virtual_board
 from pysnn_hw.plan.schedule import simple_schedule
 from tests.link_bench import SumAccelerator, sums, winner
 from tests.networks import random_network
@@ -117,9 +117,19 @@ def test_weights_that_start_empty_are_uploaded():
         replace(core, inputs=tuple(replace(p, weight_memory="spram") for p in core.inputs))
         for core in plain.cores
     )
+    schedule = replace(plain, cores=cores)
     images = rng.integers(net.input.minimum, net.input.maximum + 1, (3, *net.input.shape))
-    results = run_images(net, images, virtual=True, schedule=replace(plain, cores=cores))
-    assert [r.scores.tolist() for r in results] == simulate(net, images).scores.tolist()
+    golden = simulate(net, images).scores.tolist()
+    results = run_images(net, images, virtual=True, schedule=schedule)
+    assert [r.scores.tolist() for r in results] == golden
+
+    with virtual_board(net, schedule) as board:
+        with pytest.raises(LinkError, match="its memories are empty; give the schedule"):
+            run_images(net, images, port=board.port)
+        results = run_images(net, images, port=board.port, schedule=schedule)
+        assert [r.scores.tolist() for r in results] == golden
+        results = run_images(net, images, port=board.port)  # now they are loaded
+        assert [r.scores.tolist() for r in results] == golden
 
 
 def test_another_network_is_refused(board, link):
