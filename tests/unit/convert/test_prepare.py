@@ -5,7 +5,7 @@ import pytest
 from pysnn_hw.convert.prepare import prepare
 from pysnn_hw.convert.preprocessing import Preprocessing
 from pysnn_hw.errors import DataError, ModelError
-from pysnn_hw.ir.ann import Affine, MaxPool, Relu, evaluate
+from pysnn_hw.ir.ann import Add, Affine, MaxPool, Relu, evaluate
 from tests.unit.convert.ann_graphs import GRAPHS, SHAPE, Builder, images, plain
 
 PREPROCESSING = Preprocessing(mean=(0.2, 0.4), std=(0.5, 0.7))
@@ -86,3 +86,31 @@ def test_one_mean_per_channel():
 def test_unsuitable_images_are_refused(bad, message):
     with pytest.raises(DataError, match=message):
         Preprocessing().check(bad, SHAPE)
+
+
+def test_zero_points_are_rounded_not_truncated():
+    assert Preprocessing(scale=10.0, mean=(0.26, 0.24)).zero_point(2) == (3, 2)
+
+
+def test_a_negative_gain_at_the_input_goes_into_the_weights():
+    b = Builder(2)
+    b.add(Affine, "flip", scale=np.array([-2.0, 0.5]), shift=np.array([0.3, 0.1]))
+    b.conv("conv", 2, 3, padding=0)
+    graph = b.graph()
+    prepared, absorbed = prepare(graph, PREPROCESSING)
+    assert absorbed == PREPROCESSING
+    assert [n.name for n in prepared.nodes] == ["image", "conv"]
+    x = PREPROCESSING.apply(images()).astype(np.float64)
+    np.testing.assert_allclose(evaluate(prepared, x)[0], evaluate(graph, x)[0], atol=1e-9)
+
+
+def test_a_pooling_with_two_readers_stays_before_its_relu():
+    b = Builder(3)
+    b.conv("conv", 2, 4)
+    pool = b.pool(MaxPool, "pool")
+    first = b.relu("relu")
+    b.add(Add, "sum", first, pool)
+    graph = b.graph()
+    prepared, absorbed = prepare(graph, PREPROCESSING)
+    x = absorbed.apply(images()).astype(np.float64)
+    np.testing.assert_allclose(evaluate(prepared, x)[0], evaluate(graph, x)[0], atol=1e-9)

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -6,8 +8,9 @@ from pysnn_hw.convert import convert, quantize
 from pysnn_hw.convert.moments import Moments, input_moments
 from pysnn_hw.convert.rounding import round_nearest, round_with_feedback
 from pysnn_hw.golden import simulate
+from pysnn_hw.ir.ann import GlobalAvgPool
 from pysnn_hw.ir.snn import INPUT
-from tests.unit.convert.ann_graphs import images, overlapping, plain
+from tests.unit.convert.ann_graphs import Builder, images, overlapping, plain
 
 
 def correlated(inputs=40, count=3000, seed=0):
@@ -94,3 +97,18 @@ def test_large_fan_ins_keep_the_diagonal_only(monkeypatch):
     assert small["conv2"].second.ndim == 2
     assert small["conv1"].second.ndim == 3
     assert np.abs(quantize(net, 4, images()).projections[1].weight).max() <= 7
+
+
+def test_moments_see_the_padding_on_its_own_side():
+    b = Builder(12)
+    b.conv("conv", 2, 3)
+    b.nodes[-1] = replace(b.nodes[-1], padding=(0, 1, 2, 0))
+    b.relu("relu")
+    b.add(GlobalAvgPool, "gap")
+    net = convert(b.graph(), images())
+    x = images().astype(np.float64)
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(x, ((0, 0), (0, 0), (0, 2), (1, 0))), (3, 3), (2, 3)
+    )
+    found = input_moments(net, images())["conv"].mean[0]
+    np.testing.assert_allclose(found, windows.mean((0, 2, 3)).reshape(-1), rtol=1e-5)
