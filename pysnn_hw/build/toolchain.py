@@ -19,7 +19,7 @@ Progress = Callable[[str], None]
 
 Version = tuple[int, ...]
 
-_ERROR_LINE = re.compile(r"\bERROR\b|\berror:|call stack exhausted|Traceback|Error:", re.IGNORECASE)
+_ERROR_LINE = re.compile(r"\bERROR\b|[Ee]rror:|call stack exhausted")
 _TAIL_LINES = 400
 
 

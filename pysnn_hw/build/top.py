@@ -11,8 +11,10 @@ from amaranth.lib.wiring import In, Out
 from pysnn_hw.hdl.boot import FlashBoot
 from pysnn_hw.hdl.clock import ClockGenerator, PllSettings
 from pysnn_hw.hdl.link.cycle_counter import count_cycles
+from pysnn_hw.hdl.link.cycle_counter import count_cycles
 from pysnn_hw.hdl.link.link_top import LinkTop
 from pysnn_hw.hdl.link.parameters import LinkParameters
+from pysnn_hw.hdl.link.result_buffer import ResultBuffer
 from pysnn_hw.hdl.load import LoadArbiter
 from pysnn_hw.plan.board import Board
 
@@ -76,7 +78,15 @@ class LinkedAccelerator(wiring.Component):  # type: ignore[misc]
         m.d.comb += [link.rx.eq(self.rx), self.tx.eq(link.tx)]
         m.d.comb += link.cycles.eq(count_cycles(m, accelerator))
         self._cross(m, "image", link.image, "board", accelerator.i, "sync")
-        self._cross(m, "result", accelerator.o, "sync", link.result, "board")
+        m.submodules.results = results = ResultBuffer(self.parameters)
+        m.d.comb += [
+            results.i.valid.eq(accelerator.o.valid),
+            accelerator.o.ready.eq(results.i.ready),
+            *_assign_fields(results.i.p, accelerator.o.p),
+            # Crosses without synchroniser: the link reads it when it stands still.
+            link.cycles.eq(count_cycles(m, accelerator)),
+        ]
+        self._cross(m, "result", results.o, "sync", link.result, "board")
         if self.parameters.address_width:
             self._load(m, link, accelerator)
         return m
@@ -102,7 +112,6 @@ class LinkedAccelerator(wiring.Component):  # type: ignore[misc]
     def _cross(
         self, m: Module, name: str, source: Any, source_domain: str, sink: Any, sink_domain: str
     ) -> None:
-        # Field by field: the layouts agree in names, not always in the order of the fields.
         layout = sink.p.shape()
         m.submodules[f"{name}_crossing"] = fifo = AsyncFIFO(
             width=layout.size,
@@ -111,7 +120,7 @@ class LinkedAccelerator(wiring.Component):  # type: ignore[misc]
             r_domain=sink_domain,
         )
         word = Signal(layout, name=f"{name}_word")
-        m.d.comb += [word[field].eq(source.p[field]) for field, _ in layout]
+        m.d.comb += _assign_fields(word, source.p)
         m.d.comb += [
             fifo.w_data.eq(word),
             fifo.w_en.eq(source.valid),
@@ -120,6 +129,11 @@ class LinkedAccelerator(wiring.Component):  # type: ignore[misc]
             sink.valid.eq(fifo.r_rdy),
             fifo.r_en.eq(sink.ready),
         ]
+
+
+def _assign_fields(target: Any, source: Any) -> list[Any]:
+    # By name: the layouts agree in the names of their fields, not always in the order.
+    return [target[name].eq(source[name]) for name, _ in target.shape()]
 
 
 class BoardTop(Elaboratable):  # type: ignore[misc]

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-2-Clause
+import json
+
+import pytest
+
+from pysnn_hw.build.families import retune_config, retune_netlist
+from pysnn_hw.build.flash import flash_image
+from pysnn_hw.build.reports import Usage, count_cells, read_report
+from pysnn_hw.errors import PlanError, ToolError
+from pysnn_hw.hdl.boot import boot_image
+from pysnn_hw.hdl.clock import best_pll
+from pysnn_hw.plan.board import load_board
+
+REPORT = {
+    "fmax": {
+        "$glbnet$clocks.clk": {"achieved": 101.5, "constraint": 125.0},
+        "clocks.board_clk$SB_IO_IN_$glb_clk": {"achieved": 160.0, "constraint": 25.0},
+    },
+    "utilization": {"TRELLIS_COMB": {"used": 7, "available": 24288}},
+}
+
+
+def test_report(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(REPORT))
+    report = read_report(path)
+    assert report.fmax_mhz == {"clk": 101.5, "board_clk": 160.0}
+    assert report.utilisation == {"TRELLIS_COMB": Usage(7, 24288)}
+    assert report.fmax_of("clk") == 101.5
+    with pytest.raises(ToolError, match="no clock 'usb'; reported: clk, board_clk"):
+        report.fmax_of("usb")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"fmax": {}}', '{"fmax": 1, "utilization": {}}'])
+def test_unusable_report(tmp_path, text):
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    with pytest.raises(ToolError, match=r"no usable report in .*report.json"):
+        read_report(path)
+
+
+def test_cells_of_the_top_module_only():
+    netlist = {
+        "modules": {
+            "SB_DFF": {"attributes": {"whitebox": "1"}, "cells": {"x": {"type": "$dff"}}},
+            "top": {
+                "attributes": {"top": "1"},
+                "cells": {"a": {"type": "SB_DFF"}, "b": {"type": "SB_DFF"}},
+            },
+        }
+    }
+    assert count_cells(netlist) == {"SB_DFF": 2}
+
+
+PLL_TILE = """.tile MIB_R50C3:PLL0_UL
+word: CLKFB_DIV 0001111
+word: CLKI_DIV 0000001
+word: CLKOS_CPHASE 0000011
+word: CLKOS_DIV 0000011
+word: CLKOP_DIV 0000001
+"""
+
+
+def test_pll_of_a_textual_bitstream():
+    pll = best_pll("EHXPLLL", 25_000_000, 120e6)
+    assert pll.parameters == {"CLKI_DIV": 1, "CLKFB_DIV": 12, "CLKOS_DIV": 5, "CLKOS_CPHASE": 4}
+    assert retune_config(PLL_TILE, pll).splitlines()[1:] == [
+        "word: CLKFB_DIV 0001011",
+        "word: CLKI_DIV 0000000",
+        "word: CLKOS_CPHASE 0000100",
+        "word: CLKOS_DIV 0000100",
+        "word: CLKOP_DIV 0000001",
+    ]
+    with pytest.raises(ValueError, match="sets CLKI_DIV 2 times"):
+        retune_config(PLL_TILE + PLL_TILE, pll)
+
+
+def test_pll_of_a_netlist():
+    pll = best_pll("SB_PLL40_2_PAD", 12_000_000, 40e6)
+    cells = {
+        "clocks.pll_PLL": {"type": "ICESTORM_PLL", "parameters": {"DIVF": "0", "TEST_MODE": "0"}},
+        "x": {"type": "ICESTORM_LC", "parameters": {}},
+    }
+    retune_netlist({"modules": {"top": {"cells": cells}}}, pll)
+    changed = cells["clocks.pll_PLL"]["parameters"]
+    assert int(changed["DIVF"], 2) == pll.parameters["DIVF"] == 52
+    assert changed["TEST_MODE"] == "0"
+    with pytest.raises(ValueError, match="netlist has 0 PLLs"):
+        retune_netlist({"modules": {"top": {"cells": {}}}}, pll)
+
+
+def test_flash_holds_bitstream_and_boot_image():
+    board = load_board("icebreaker")
+    flash = flash_image(b"bits", b"weights", board)
+    assert flash[:4] == b"bits"
+    assert set(flash[4:0x100000]) == {0xFF}
+    assert flash[0x100000:] == boot_image(b"weights")
+
+
+def test_flash_image_refuses():
+    with pytest.raises(PlanError, match="1048577 bytes, the boot image starts at 1048576"):
+        flash_image(bytes((1 << 20) + 1), b"", load_board("icebreaker"))
+    with pytest.raises(PlanError, match="no flash for a boot image"):
+        flash_image(b"", b"", load_board("ulx3s-85f"))
