@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from pysnn_hw.build.families import FAMILIES, Family, retune_config, retune_netlist
+from pysnn_hw.build.flash import flash_image
 from pysnn_hw.build.reports import Report, Usage, count_cells, read_report
 from pysnn_hw.build.toolchain import Progress, Tool, Toolchain, find_toolchain
-from pysnn_hw.build.top import BoardTop
+from pysnn_hw.build.top import BoardTop, linked
 from pysnn_hw.errors import PlanError, ToolError
+from pysnn_hw.hdl.accelerator import Accelerator
 from pysnn_hw.hdl.clock import PllSettings, best_pll
 from pysnn_hw.plan.board import Board
 
-__all__ = ["BuildResult", "build_bitstream"]
+__all__ = ["BuildResult", "build_accelerator", "build_bitstream"]
 
 _YOSYS_PROGRESS = r"^\d+\.\d+\. (Executing \w+ pass.*)\.$"
 _NEXTPNR_PROGRESS = (
@@ -35,6 +37,9 @@ class BuildResult:
     ----------
     bitstream
         The file.
+    flash_image
+        The same file followed by the boot image, to be written to the flash instead; None if
+        no memory is loaded from there.
     fmax_mhz
         Highest clock at which timing closes.
     clock_mhz
@@ -48,6 +53,7 @@ class BuildResult:
     """
 
     bitstream: Path
+    flash_image: Path | None
     fmax_mhz: float
     clock_mhz: float
     lut: Usage
@@ -67,6 +73,7 @@ def build_bitstream(
     name: str = "top",
     clock_hz: float | None = None,
     seed: int = 1,
+    contents: bytes = b"",
     progress: Progress | None = None,
 ) -> BuildResult:
     """Synthesises, places and routes once, then sets the PLL to the best clock reached.
@@ -89,6 +96,8 @@ def build_bitstream(
         Upper limit of the clock; by default what the timing allows.
     seed
         Of the placer.
+    contents
+        What the boot image must hold, if the design reads one from the board's flash.
     progress
         Called with what happens.
 
@@ -108,7 +117,31 @@ def build_bitstream(
     fmax_mhz = report.fmax_of("clk")
     build.check_oscillator_domain(report)
     pll = best_pll(board.clock.pll, board.clock.hz, min(clock_hz or math.inf, fmax_mhz * 1e6))
-    return build.result(report, netlist, pll, build.pack(pll))
+    bitstream = build.pack(pll)
+    return build.result(report, netlist, pll, bitstream, build.flash_image(bitstream, contents))
+
+
+def build_accelerator(
+    accelerator: Accelerator,
+    board: Board,
+    out_dir: Path,
+    *,
+    name: str = "accelerator",
+    clock_hz: float | None = None,
+    seed: int = 1,
+    progress: Progress | None = None,
+) -> BuildResult:
+    """`build_bitstream` of an accelerator behind the link of its board."""
+    return build_bitstream(
+        linked(accelerator, board),
+        board,
+        out_dir,
+        name=name,
+        clock_hz=clock_hz,
+        seed=seed,
+        contents=accelerator.boot_contents() if board.flash else b"",
+        progress=progress,
+    )
 
 
 @dataclass(frozen=True)
@@ -200,6 +233,13 @@ class _Build:
         )
         return self.path(binary)
 
+    def flash_image(self, bitstream: Path, contents: bytes) -> Path | None:
+        if not contents:
+            return None
+        path = bitstream.with_name(f"{bitstream.stem}_flash{bitstream.suffix}")
+        _write(path, flash_image(bitstream.read_bytes(), contents, self.board))
+        return path
+
     def check_oscillator_domain(self, report: Report) -> None:
         needed_mhz = self.board.clock.hz / 1e6
         slow = min((f for name, f in report.fmax_mhz.items() if name != "clk"), default=math.inf)
@@ -211,7 +251,12 @@ class _Build:
             )
 
     def result(
-        self, report: Report, netlist: Path, pll: PllSettings, bitstream: Path
+        self,
+        report: Report,
+        netlist: Path,
+        pll: PllSettings,
+        bitstream: Path,
+        flash_image: Path | None,
     ) -> BuildResult:
         family, nothing = self.family, Usage(0, 0)
         used = report.utilisation
@@ -224,6 +269,7 @@ class _Build:
             ff = Usage(count, lut.available)
         return BuildResult(
             bitstream=bitstream,
+            flash_image=flash_image,
             fmax_mhz=report.fmax_of("clk"),
             clock_mhz=pll.output_mhz,
             lut=lut,
@@ -287,7 +333,7 @@ def _text(content: str | bytes) -> str:
     return content if isinstance(content, str) else content.decode()
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, contents: str | bytes) -> None:
     part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
+    part.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
     part.replace(path)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What surrounds an accelerator on a board: clocks, reset, pins, and the link to the host."""
 
+import math
 from typing import Any
 
 from amaranth.hdl import DomainRenamer, Elaboratable, Module, Signal
@@ -8,22 +9,44 @@ from amaranth.lib import io, wiring
 from amaranth.lib.fifo import AsyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from pysnn_hw.hdl.accelerator import Accelerator
 from pysnn_hw.hdl.boot import FlashBoot
 from pysnn_hw.hdl.clock import ClockGenerator, PllSettings
 from pysnn_hw.hdl.link.cycle_counter import count_cycles
-from pysnn_hw.hdl.link.cycle_counter import count_cycles
 from pysnn_hw.hdl.link.link_top import LinkTop
+from pysnn_hw.hdl.link.network import link_parameters
 from pysnn_hw.hdl.link.parameters import LinkParameters
 from pysnn_hw.hdl.link.result_buffer import ResultBuffer
 from pysnn_hw.hdl.load import LoadArbiter
 from pysnn_hw.plan.board import Board
 
-__all__ = ["BoardTop", "LinkedAccelerator", "uart_divisor"]
+__all__ = ["BoardTop", "LinkedAccelerator", "linked", "uart_divisor"]
+
+
+_FLASH_WAKE_SECONDS = 35e-6
 
 
 def uart_divisor(board: Board) -> int:
     """Cycles of the board's oscillator in one UART bit."""
     return round(board.clock.hz / board.link.baud)
+
+
+def linked(accelerator: Accelerator, board: Board) -> "LinkedAccelerator":
+    """An accelerator behind the link of a board.
+
+    Memories without initial contents are filled from the board's flash if there is one, else by
+    the host. The link does not tell the accelerator's clock: it is known only after routing.
+    """
+    width = accelerator.load_decoder.address_width if accelerator.booted else 0
+    parameters = link_parameters(accelerator.net, divisor=uart_divisor(board), address_width=width)
+    flash = None
+    if accelerator.booted and board.flash:
+        flash = FlashBoot(
+            board.flash.boot_offset,
+            accelerator.load_decoder.length,
+            wake_cycles=math.ceil(_FLASH_WAKE_SECONDS * board.clock.hz),
+        )
+    return LinkedAccelerator(accelerator, parameters, flash)
 
 
 class LinkedAccelerator(wiring.Component):  # type: ignore[misc]
@@ -76,7 +99,6 @@ class LinkedAccelerator(wiring.Component):  # type: ignore[misc]
         link = LinkTop(self.parameters)
         m.submodules.link = DomainRenamer("board")(link)
         m.d.comb += [link.rx.eq(self.rx), self.tx.eq(link.tx)]
-        m.d.comb += link.cycles.eq(count_cycles(m, accelerator))
         self._cross(m, "image", link.image, "board", accelerator.i, "sync")
         m.submodules.results = results = ResultBuffer(self.parameters)
         m.d.comb += [
@@ -166,7 +188,7 @@ class BoardTop(Elaboratable):  # type: ignore[misc]
         m.submodules.design = self.design
         uart = platform.request(self.board.link.resource, 0)
         m.d.comb += [self.design.rx.eq(uart.rx.i), uart.tx.o.eq(self.design.tx)]
-        if getattr(self.design, "flash", None):
+        if getattr(self.design, "flash", None) and self.board.flash:
             pins = platform.request(self.board.flash.resource, 0)
             m.d.comb += [
                 pins.cs.o.eq(self.design.flash_cs),
