@@ -112,8 +112,8 @@ class Info:
         struct.error
             If the length is wrong.
         """
-        *numbers, loaded = cls.layout.unpack(payload)
-        return cls(*numbers, loaded=bool(loaded))
+        fields = cls.layout.unpack(payload)
+        return cls(*fields[:-1], bool(fields[-1]))
 
     @property
     def value_bytes(self) -> int:
