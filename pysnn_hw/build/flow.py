@@ -20,7 +20,7 @@ from pysnn_hw.hdl.accelerator import Accelerator
 from pysnn_hw.hdl.clock import PllSettings, best_pll
 from pysnn_hw.plan.board import Board
 
-__all__ = ["BuildResult", "build_accelerator", "build_bitstream"]
+__all__ = ["BuildResult", "build_accelerator", "build_bitstream", "synthesis_script"]
 
 _YOSYS_PROGRESS = r"^\d+\.\d+\. (Executing \w+ pass.*)\.$"
 _NEXTPNR_PROGRESS = (
@@ -144,6 +144,16 @@ def build_accelerator(
     )
 
 
+def synthesis_script(family: str, source: str, netlist: str) -> str:
+    """Commands of yosys that make a JSON netlist from a design with top module ``top``."""
+    # SPRAM has no initial contents, and yosys maps only memories that ask for none.
+    return (
+        f"read_rtlil {source}; hierarchy -top top; proc; memory_collect; "
+        "setparam -set INIT 1'x a:ram_style=huge t:$mem_v2 %i; "
+        f"{FAMILIES[family].synth}; write_json {netlist}"
+    )
+
+
 @dataclass(frozen=True)
 class _Build:
     board: Board
@@ -165,11 +175,8 @@ class _Build:
         constraints = self.family.constraints[0]
         _write(self.path("il"), _text(plan.files["top.il"]))
         _write(self.path(constraints), _text(plan.files[f"top.{constraints}"]))
-        # SPRAM has no initial contents, and yosys maps only memories that ask for none.
-        script = (
-            f"read_rtlil {self.name}.il; hierarchy -top top; proc; memory_collect; "
-            f"setparam -set INIT 1'x a:ram_style=huge t:$mem_v2 %i; "
-            f"{self.family.synth}; write_json {self.name}.part.json"
+        script = synthesis_script(
+            self.board.device.family, f"{self.name}.il", f"{self.name}.part.json"
         )
         self._stage(
             "yosys",

@@ -1,0 +1,75 @@
+# amaranth: UnusedElaboratable=no
+# SPDX-License-Identifier: BSD-2-Clause
+"""What docs/boards.md says yosys makes of memories and multiplications."""
+
+import json
+
+import pytest
+from amaranth.back import rtlil
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from pysnn_hw.build.flow import synthesis_script
+from pysnn_hw.build.reports import count_cells
+from pysnn_hw.build.toolchain import find_toolchain
+
+pytestmark = pytest.mark.synth
+
+
+class Sample(wiring.Component):
+    """One memory and one product of each kind."""
+
+    def __init__(self, *, family):
+        self.family = family
+        super().__init__({"d": In(40), "q": Out(36), "spram_q": Out(16), "p": Out(signed(12))})
+
+    def elaborate(self, platform):
+        m = Module()
+        styles = [("block", 36, 512, self.q)]
+        if self.family == "ice40":
+            styles = [("block", 16, 256, self.q), ("huge", 16, 16384, self.spram_q)]
+        for style, width, depth, output in styles:
+            m.submodules[style] = mem = memory.Memory(
+                shape=width,
+                depth=depth,
+                init=[] if style == "huge" else range(depth),
+                attrs={"ram_style": style},
+            )
+            read, write = mem.read_port(), mem.write_port()
+            m.d.comb += [
+                read.addr.eq(self.d),
+                write.addr.eq(self.d if style == "huge" else self.d[20:]),
+                write.data.eq(self.d),
+                write.en.eq(self.d[-1]),
+                read.en.eq(~self.d[-1]),
+                output.eq(read.data),
+            ]
+        weight, spike = Signal(signed(8), reset_less=True), Signal(4, reset_less=True)
+        product = Signal(signed(12), reset_less=True)
+        m.d.sync += [weight.eq(self.d), spike.eq(self.d[8:]), product.eq(weight * spike)]
+        m.d.sync += self.p.eq(Mux(self.d[12], product, self.p))
+        return m
+
+
+def cells(tmp_path, family):
+    (tmp_path / "top.il").write_text(rtlil.convert(Sample(family=family), name="top"))
+    find_toolchain(family).yosys.run(
+        ["-p", synthesis_script(family, "top.il", "top.json")],
+        folder=tmp_path,
+        log=tmp_path / "log",
+    )
+    return count_cells(json.loads((tmp_path / "top.json").read_text()))
+
+
+def test_ecp5(tmp_path):
+    found = cells(tmp_path, "ecp5")
+    assert found["DP16KD"] == 1
+    assert found["MULT18X18D"] == 1
+
+
+def test_ice40(tmp_path):
+    found = cells(tmp_path, "ice40")
+    assert found["SB_RAM40_4K"] == 1
+    assert found["SB_SPRAM256KA"] == 1
+    assert found["SB_MAC16"] == 1
