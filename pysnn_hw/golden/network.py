@@ -78,7 +78,7 @@ def simulate_batches(
     check_fixed(net)
     check_images(net, images)
     program = compile_program(net)
-    workers = threads or len(os.sched_getaffinity(0))
+    workers = threads or available_processors()
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(images), batch):
             part = np.asarray(images[start : start + batch])
@@ -86,6 +86,13 @@ def simulate_batches(
             slices = np.array_split(part, min(workers, len(part)))
             done = pool.map(lambda piece: run_program(net, program, piece, trace), slices)
             yield concatenate(list(done))
+
+
+def available_processors() -> int:
+    """Processors that this process may use; fewer than there are in a container, say."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def check_images(net: FixedNetwork, images: Array) -> None:
