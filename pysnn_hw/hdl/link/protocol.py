@@ -112,8 +112,9 @@ class Info:
         struct.error
             If the length is wrong.
         """
-        fields = cls.layout.unpack(payload)
-        return cls(*fields[:-1], bool(fields[-1]))
+        *numbers, loaded = cls.layout.unpack(payload)
+        values = [*numbers, bool(loaded)]
+        return cls(*values)
 
     @property
     def value_bytes(self) -> int:
