@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Calibration = Literal["max", "percentile", "mse"]
 Backend = Literal["golden", "verilator"]
+Ports = Literal["stream", "axi"]
 
 
 @dataclass(frozen=True)

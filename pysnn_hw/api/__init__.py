@@ -12,9 +12,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pysnn_hw.api.building import build
     from pysnn_hw.api.checking import check
+    from pysnn_hw.api.compilation import compile, demo
     from pysnn_hw.api.conversion import convert
     from pysnn_hw.api.devices import boards, flash, run
+    from pysnn_hw.api.generation import generate
     from pysnn_hw.api.inspection import inspect
     from pysnn_hw.api.planning import plan
     from pysnn_hw.api.simulation import simulate
@@ -22,21 +25,29 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "boards": "devices",
-    "flash": "devices",
-    "run": "devices",
+    "build": "building",
     "check": "checking",
+    "compile": "compilation",
     "convert": "conversion",
+    "demo": "compilation",
+    "flash": "devices",
+    "generate": "generation",
     "inspect": "inspection",
     "plan": "planning",
+    "run": "devices",
     "simulate": "simulation",
     "verify": "verification",
 }
 
 __all__ = [
     "boards",
+    "build",
     "check",
+    "compile",
     "convert",
+    "demo",
     "flash",
+    "generate",
     "inspect",
     "plan",
     "run",

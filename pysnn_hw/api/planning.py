@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import Any
 from pysnn_hw import plan as planner
 from pysnn_hw.api.sample import images_for, spread
 from pysnn_hw.data import Dataset
-from pysnn_hw.errors import DataError
+from pysnn_hw.errors import DataError, PlanError
 from pysnn_hw.golden import simulate
 from pysnn_hw.ir.file import load
 from pysnn_hw.ir.snn import FixedNetwork
-from pysnn_hw.plan import Activity, Plan, load_board
+from pysnn_hw.plan import Activity, Board, Plan, Schedule, load_board
 from pysnn_hw.progress import Progress, silent
 
 SAMPLE_IMAGES = 64
@@ -147,3 +148,27 @@ def sample_activity(net: FixedNetwork, dataset: Dataset, count: int = SAMPLE_IMA
     if result.trace is None:
         raise DataError(dataset.name, "the simulator kept no trace")
     return Activity.of(net, sample, result.trace.spikes)
+
+
+def chosen_schedule(
+    net: FixedNetwork, board: Board, dataset: Dataset, file: str | Path | None, progress: Progress
+) -> Schedule:
+    """The schedule in ``file``, or the one that `plan` finds for the board.
+
+    Raises
+    ------
+    PlanError
+        If the file is no schedule of this network.
+    """
+    if file is None:
+        progress(f"plan {board.name}", 0, 1)
+        planned = planner.plan(net, board, sample_activity(net, dataset))
+        progress(f"plan {board.name}", 1, 1)
+        return planned.schedule
+    try:
+        schedule = Schedule.from_json(json.loads(Path(file).read_text(encoding="utf-8")))
+    except ValueError as e:
+        raise PlanError(str(file), "is not JSON", "write one with generate") from e
+    for population in net.populations:
+        schedule.core_of(population.name)
+    return schedule

@@ -6,9 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pysnn_hw import plan as planner
 from pysnn_hw import verify as checks
-from pysnn_hw.api.planning import sample_activity
+from pysnn_hw.api.planning import chosen_schedule
 from pysnn_hw.api.sample import images_for
 from pysnn_hw.api.simulation import DEFAULT_BOARD
 from pysnn_hw.ir.file import load
@@ -55,6 +54,7 @@ def verify(
     *,
     board: str | None = None,
     data: str | Path | None = None,
+    schedule: str | Path | None = None,
     images: int = 100,
     output: str | Path | None = None,
     progress: Progress = silent,
@@ -69,6 +69,8 @@ def verify(
         Whose plan the accelerator follows.
     data
         Test images; by default the bundled ones if they fit, otherwise random ones.
+    schedule
+        A ``schedule.json`` to follow instead of planning anew.
     images
         How many go through the C++ harness.
     output
@@ -83,11 +85,9 @@ def verify(
     """
     net, target = load(Path(network)), load_board(board or DEFAULT_BOARD)
     dataset = images_for(net.input, data)
-    planned = planner.plan(net, target, sample_activity(net, dataset))
+    chosen = chosen_schedule(net, target, dataset, schedule, progress)
     folder = Path(output) if output is not None else Path(network).with_suffix(".verify")
-    report = checks.verify(
-        net, planned.schedule, dataset.x_test[:images], folder, progress=progress
-    )
+    report = checks.verify(net, chosen, dataset.x_test[:images], folder, progress=progress)
     return verification(report, target.name, folder)
 
 

@@ -46,12 +46,16 @@ def options(
 
 _WHOLE, _STEPS, _BOARD = "The whole way", "Step by step", "Boards and tools"
 
+app.command(rich_help_panel=_WHOLE)(flow.demo)
+app.command("compile", rich_help_panel=_WHOLE)(flow.compile_)
 app.command(rich_help_panel=_WHOLE)(flow.check)
 app.command(rich_help_panel=_STEPS)(network.convert)
 app.command(rich_help_panel=_STEPS)(network.simulate)
 app.command(rich_help_panel=_STEPS)(hardware.plan)
+app.command(rich_help_panel=_STEPS)(hardware.generate)
 app.command(rich_help_panel=_STEPS)(hardware.verify)
-app.command(rich_help_panel=_BOARD)(device.boards)
-app.command(rich_help_panel=_BOARD)(device.flash)
-app.command(rich_help_panel=_BOARD)(device.run)
+app.command(rich_help_panel=_STEPS)(hardware.build)
 app.command(rich_help_panel=_BOARD)(network.inspect)
+app.command(rich_help_panel=_BOARD)(device.boards)
+app.command(rich_help_panel=_BOARD)(device.run)
+app.command(rich_help_panel=_BOARD)(device.flash)

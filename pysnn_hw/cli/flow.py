@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from pysnn_hw.cli import options
 from pysnn_hw.cli.console import answer, table, working
-from pysnn_hw.config import ConvertOptions
+from pysnn_hw.config import CompileOptions, ConvertOptions
 
 if TYPE_CHECKING:
     from pysnn_hw.api.checking import Check
+    from pysnn_hw.api.compilation import Compilation, Compiled, CompiledBoard
 
 NOT_POSSIBLE = 2
 
@@ -48,6 +50,106 @@ def check(
     answer(result, as_text=_check, json=json)
     if not result.ok:
         raise typer.Exit(NOT_POSSIBLE)
+
+
+def compile_(
+    model: options.Model,
+    data: options.Data,
+    board: Annotated[
+        list[str], typer.Option(help="A board of `pysnn-hw boards`, or a .toml file; repeatable.")
+    ],
+    output: options.Folder,
+    timesteps: options.Timesteps = 1,
+    levels: options.Levels = 4,
+    weight_bits: options.WeightBits = 8,
+    calibration: options.CalibrationChoice = "mse",
+    calibration_images: options.CalibrationImages = 1000,
+    scale: options.Scale = 255.0,
+    mean: options.Mean = "",
+    std: options.Std = "",
+    input_shape: options.InputShape = "",
+    simulate: options.SimulatedImages = 1000,
+    json: options.Json = False,
+) -> None:
+    """Take a model all the way: network file, verified Verilog, bitstreams, report.
+
+    Run it again after a change and only what depends on it is redone. The folder stands alone:
+    `make` in it repeats the verification without this package.
+
+    Example: `pysnn-hw compile model.onnx --data data.npz --board ulx3s-85f -o out`
+    """
+    from pysnn_hw.api import compile as call
+
+    source = options.source(scale, mean, std, input_shape)
+    knobs = ConvertOptions(timesteps, levels, weight_bits, calibration, calibration_images)
+    wanted = CompileOptions(model, data, tuple(board), source, knobs, simulate)
+    with working() as progress:
+        result = call(wanted, output, progress=progress)
+    answer(result, as_text=_compilation, json=json)
+
+
+def demo(
+    output: options.Folder = Path("demo"),
+    simulate: options.SimulatedImages = 1000,
+    json: options.Json = False,
+) -> None:
+    """Compile the bundled MNIST networks for ULX3S-85F and iCEBreaker; needs no input at all.
+
+    Example: `pysnn-hw demo -o demo`
+    """
+    from pysnn_hw.api import demo as call
+
+    with working() as progress:
+        result = call(output, simulated_images=simulate, progress=progress)
+    answer(result, as_text=_compilation, json=json)
+
+
+def _compilation(result: Compilation) -> Iterator[Table | str]:
+    rows = table("Time", "stage", "seconds", "")
+    for stage in result.stages:
+        rows.add_row(stage.name, f"{stage.seconds:.1f}", "" if stage.ran else "up to date")
+    rows.add_row("together", f"{result.seconds:.1f}", "")
+    yield rows
+    for network in result.networks:
+        yield _accuracies(network)
+        yield _boards(network)
+    for network in result.networks:
+        yield f"report: {network.report}"
+
+
+def _accuracies(network: Compiled) -> Table:
+    title = f"{Path(network.model).stem}: accuracy on {network.images:,} test images"
+    rows = table(title, "network", "%", "change, points")
+    for name, value in (
+        ("original", network.ann_accuracy),
+        ("spiking, floating point", network.snn_accuracy),
+        ("spiking, integers = hardware", network.fixed_accuracy),
+    ):
+        rows.add_row(name, f"{100 * value:.2f}", f"{100 * (value - network.ann_accuracy):+.2f}")
+    return rows
+
+
+def _boards(network: Compiled) -> Table:
+    rows = table("", "", *(board.board for board in network.boards))
+
+    def row(name: str, text: Callable[[CompiledBoard], str]) -> None:
+        rows.add_row(name, *(text(board) for board in network.boards))
+
+    def use(name: str, of: Callable[[CompiledBoard], Mapping[str, int]]) -> None:
+        row(name, lambda b: f"{of(b)['used']:,} of {of(b)['available']:,}")
+
+    row("cycles per image (median)", lambda b: f"{b.cycles_per_image:,.0f}")
+    row("clock, MHz", lambda b: f"{b.clock_mhz:g}")
+    row("timing closes at, MHz", lambda b: f"{b.fmax_mhz:.1f}")
+    row("images per second", lambda b: f"{b.images_per_s:,.0f}")
+    use("LUT", lambda b: b.lut)
+    use("block RAM", lambda b: b.bram)
+    use("DSP", lambda b: b.dsp)
+    row("images simulated cycle by cycle", lambda b: f"{b.simulated_images:,}")
+    row("spikes compared with golden", lambda b: f"{b.spikes_compared:,}")
+    row("mismatches", lambda b: str(b.mismatches))
+    row("to flash", lambda b: str(b.flash_image or b.bitstream))
+    return rows
 
 
 def _check(result: Check) -> Iterator[Table | str]:

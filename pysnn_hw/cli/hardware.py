@@ -14,6 +14,8 @@ from pysnn_hw.cli import options
 from pysnn_hw.cli.console import answer, table, working
 
 if TYPE_CHECKING:
+    from pysnn_hw.api.building import Build
+    from pysnn_hw.api.generation import Generation
     from pysnn_hw.api.planning import Planning
     from pysnn_hw.api.verification import Verification
 
@@ -60,10 +62,42 @@ def planning(result: Planning) -> Iterator[Table | str]:
     yield from (f"does not fit: {text}" for text in result.shortfalls)
 
 
+def generate(
+    network: options.Network,
+    board: options.Board,
+    output: options.Folder,
+    data: options.OptionalData = None,
+    schedule: options.ScheduleFile = None,
+    ports: options.PortsChoice = "stream",
+    json: options.Json = False,
+) -> None:
+    """Write the accelerator as Verilog, with the schedule that it follows.
+
+    Example: `pysnn-hw generate network.snn --board ulx3s-85f --ports axi -o rtl`
+    """
+    from pysnn_hw.api import generate as call
+
+    with working() as progress:
+        result = call(
+            *(network, output),
+            board=board,
+            data=data,
+            schedule=schedule,
+            ports=ports,
+            progress=progress,
+        )
+    answer(result, as_text=_generation, json=json)
+
+
+def _generation(result: Generation) -> Iterator[str]:
+    yield f"{result.verilog}: module {result.top}, {result.lines:,} lines; {result.schedule}"
+
+
 def verify(
     network: options.Network,
     board: options.OptionalBoard = None,
     data: options.OptionalData = None,
+    schedule: options.ScheduleFile = None,
     images: Annotated[int, typer.Option(min=1, help="Images through the C++ harness.")] = 100,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder to keep (default NET.verify).")
@@ -81,7 +115,13 @@ def verify(
 
     with working() as progress:
         result = call(
-            network, board=board, data=data, images=images, output=output, progress=progress
+            network,
+            board=board,
+            data=data,
+            schedule=schedule,
+            images=images,
+            output=output,
+            progress=progress,
         )
     answer(result, as_text=verification, json=json)
     if result.failures:
@@ -102,3 +142,38 @@ def verification(result: Verification) -> Iterator[Table | str]:
         yield f"first mismatch: {result.first_mismatch}"
     if result.wave is not None:
         yield f"waveform: {result.wave}"
+
+
+def build(
+    network: options.Network,
+    board: options.Board,
+    output: options.Folder,
+    data: options.OptionalData = None,
+    schedule: options.ScheduleFile = None,
+    json: options.Json = False,
+) -> None:
+    """Synthesise, place and route the accelerator with its host link, and write the bitstream.
+
+    Example: `pysnn-hw build network.snn --board ulx3s-85f -o out`
+    """
+    from pysnn_hw.api import build as call
+
+    with working() as progress:
+        result = call(network, output, board=board, data=data, schedule=schedule, progress=progress)
+    answer(result, as_text=_build, json=json)
+
+
+def _build(result: Build) -> Iterator[Table | str]:
+    rows = table(f"Build for {result.board}", "", "used", "available")
+    uses = (("LUT", result.lut), ("flip-flop", result.ff), ("block RAM", result.bram))
+    for name, usage in (*uses, ("DSP", result.dsp), ("SPRAM", result.spram)):
+        if usage.available:
+            rows.add_row(name, f"{usage.used:,}", f"{usage.available:,}")
+    yield rows
+    yield (
+        f"timing closes at {result.fmax_mhz:.1f} MHz, clock {result.clock_mhz:g} MHz: "
+        f"{result.images_per_s:,.0f} images/s at {result.cycles_per_image:,.0f} cycles (predicted)"
+    )
+    yield f"bitstream: {result.bitstream}"
+    if result.flash_image is not None:
+        yield f"to flash, with the contents of memories: {result.flash_image}"

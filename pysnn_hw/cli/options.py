@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pysnn_hw.config import Backend, Calibration, ModelOptions
+from pysnn_hw.config import Backend, Calibration, ModelOptions, Ports
 
 Model = Annotated[
     str,
@@ -36,6 +36,14 @@ OptionalBoard = Annotated[
 ]
 BackendChoice = Annotated[
     Backend, typer.Option(help="golden: integers. verilator: the hardware, cycle by cycle.")
+]
+ScheduleFile = Annotated[
+    Path | None, typer.Option("--schedule", help="A schedule.json to follow; else plan anew.")
+]
+PortsChoice = Annotated[Ports, typer.Option(help="Plain streams, or AXI4-Stream.")]
+Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")]
+SimulatedImages = Annotated[
+    int, typer.Option("--simulate", min=1, help="Test images simulated cycle by cycle, per board.")
 ]
 Timesteps = Annotated[int, typer.Option(min=1, max=4096, help="Timesteps T.")]
 Levels = Annotated[int, typer.Option(min=1, max=8, help="Bits n of one spike: values 0..2^n-1.")]

@@ -26,10 +26,17 @@ from pysnn_hw.resources import resource
 
 
 class Source:
-    """The model and the data of a run, each loaded at most once, and not before it is needed."""
+    """The model and the data of a run, each loaded at most once, and not before it is needed.
 
-    def __init__(self, options: CompileOptions) -> None:
-        self.options = options
+    ``label`` tells the stages of several networks in one manifest apart.
+    """
+
+    def __init__(self, options: CompileOptions, label: str = "") -> None:
+        self.options, self.label = options, label
+
+    def stage_name(self, verb: str, board: str = "") -> str:
+        """What a stage is called in manifest, progress and report."""
+        return " ".join(part for part in (self.label and f"{self.label}:", verb, board) if part)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -96,11 +103,21 @@ def network_stages(source: Source, folder: Path) -> list[Stage]:
         )
         write_json(golden, asdict(summary(net, result, dataset.y_test, seconds)))
 
+    name = source.stage_name
     converting, simulating = ("frontend", "ir", "convert", "data"), ("golden", "ir", "data")
     return [
-        Stage("import", import_, (imported,), source.model_files, options, ("frontend", "ir")),
-        Stage("convert", convert, (thresholds,), files, float_knobs, converting),
-        Stage("quantize", quantize_, (network, accuracy), (*files, thresholds), knobs, converting),
+        Stage(
+            name("import"), import_, (imported,), source.model_files, options, ("frontend", "ir")
+        ),
+        Stage(name("convert"), convert, (thresholds,), files, float_knobs, converting),
+        Stage(
+            name("quantize"),
+            quantize_,
+            (network, accuracy),
+            (*files, thresholds),
+            knobs,
+            converting,
+        ),
         Stage(
             "golden", golden_, (golden, results), (network, *source.data_files), rooms=simulating
         ),
