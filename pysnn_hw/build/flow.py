@@ -173,7 +173,7 @@ class _Build:
         # Without source locations, so that the folder of a checkout is nowhere in the products.
         plan = platform.build(top, name="top", do_build=False, emit_src=False)
         constraints = self.family.constraints[0]
-        _write(self.path("il"), _text(plan.files["top.il"]))
+        _write(self.path("il"), _without_brackets(_text(plan.files["top.il"])))
         _write(self.path(constraints), _text(plan.files[f"top.{constraints}"]))
         script = synthesis_script(
             self.board.device.family, f"{self.name}.il", f"{self.name}.part.json"
@@ -334,6 +334,16 @@ def _explained(error: ToolError, board: Board) -> Exception:
         if sign.lower() in error.problem.lower():
             return PlanError(board.title, f"the design does not fit ({error.problem})", error.hint)
     return error
+
+
+def _without_brackets(netlist: str) -> str:
+    """RTLIL whose names hold no ``[ ]``: Amaranth calls the fields of an array ``name[0]``.
+
+    ABC9 splits buses into bits of just such names, and yosys stops where the two meet.
+    """
+    return re.sub(
+        r"\\\S*\[\S*", lambda name: name[0].replace("[", "<").replace("]", ">"), netlist
+    )
 
 
 def _text(content: str | bytes) -> str:
