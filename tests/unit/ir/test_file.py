@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import BaseModel
+from safetensors import safe_open
 from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
 
 from pysnn_hw.errors import FileFormatError, NetworkError
 from pysnn_hw.ir import schema
@@ -124,6 +126,19 @@ def test_load_names_the_field(path, change, message):
     with pytest.raises(FileFormatError, match=message) as error:
         load(path)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int64", "float32", "uint8", "bool"])
+@pytest.mark.parametrize("name", ["p0.weight", "n0.bias", "n0.threshold", "n1.v_init"])
+def test_load_refuses_another_dtype(path, name, dtype):
+    content = path.read_bytes()
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    tensors = load_tensors(content)
+    tensors[name] = tensors[name].astype(dtype)
+    path.write_bytes(save_tensors(tensors, metadata))
+    with pytest.raises(FileFormatError, match=f"tensor '{name}': has dtype .*, expected I"):
+        load(path)
 
 
 def test_load_refuses_what_is_no_file(tmp_path):
