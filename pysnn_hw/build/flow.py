@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -7,7 +7,7 @@ and lane); its few coefficients come from synthesis results, printed by ``script
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from pysnn_hw.ir.snn import INPUT, FixedNetwork
 from pysnn_hw.ir.widths import clamps, population_widths, signed_bits
@@ -135,7 +135,8 @@ def core_cost(net: FixedNetwork, schedule: Schedule, core: CorePlan, family: Fam
         total = total + lane
     total = total + membrane_cost(family, core, scan.bank_words(), width.bits, distance)
     if population.kind == "readout":
-        return total + Cost(lut=150 + core.lanes * width.bits, ff=120 + core.lanes * width.bits)
+        scores = core.lanes * width.bits
+        return _cells(total + Cost(lut=150 + scores, ff=120 + scores), family)
     stages = population.spike_max.bit_length()
     clamp = clamps(net, core.population)
     total = total + fire_cost(core.lanes, scan.groups, width.bits, stages, clamp)
@@ -152,7 +153,7 @@ def core_cost(net: FixedNetwork, schedule: Schedule, core: CorePlan, family: Fam
             total_bits = core.lanes * (net.timesteps * population.spike_max).bit_length()
             total = total + memory_cost(family, "block", scan.words, total_bits)
             serial += total_bits * 3
-    return total + Cost(lut=serial, ff=core.lanes * stages * 3 + 60)
+    return _cells(total + Cost(lut=serial, ff=core.lanes * stages * 3 + 60), family)
 
 
 def network_cost(net: FixedNetwork, schedule: Schedule, family: Family) -> Cost:
@@ -161,3 +162,8 @@ def network_cost(net: FixedNetwork, schedule: Schedule, family: Family) -> Cost:
     for core in schedule.cores:
         total = total + core_cost(net, schedule, core, family)
     return total
+
+
+def _cells(cost: Cost, family: Family) -> Cost:
+    """An iCE40 logic cell that holds a carry or a lone flip-flop counts as a LUT, too."""
+    return replace(cost, lut=cost.lut * 1.2) if family == "ice40" else cost

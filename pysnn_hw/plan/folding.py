@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Folding: lanes, banks, lane kind and memories per core, for a board's budget.
 
-Each core gets the cheapest folding that keeps pace with a target interval between images; the
-target falls until the budget is spent or more lanes would only wait for the image to arrive.
+Each core gets the cheapest folding that keeps pace with a target interval between images; targets
+are tried from the fastest that the image's arrival allows to the slowest core's single lane.
 """
 
 from __future__ import annotations
@@ -114,7 +114,11 @@ class _Option:
 def plan(
     net: FixedNetwork, board: Board, activity: Activity, *, target_cycles: float | None = None
 ) -> Plan:
-    """Fold ``net`` for ``board``: as fast as its budget allows.
+    """Fold ``net`` for ``board``.
+
+    Without a target: the folding with the most images per second for the share of the board that
+    it takes, which also keeps place-and-route short. With one: the cheapest that reaches it, or
+    the fastest that fits if none does (a target of 0 asks for just that).
 
     Parameters
     ----------
@@ -125,32 +129,47 @@ def plan(
     activity
         Spike trains of sample images (calibration images, some tens).
     target_cycles
-        Spend no more than it takes to reach this interval between images; by default as fast as
-        the image can arrive.
+        Wanted cycles between images.
 
     Returns
     -------
     Plan
-        The fastest that fits; if none does, the smallest, with its shortfalls.
+        If no folding fits: the smallest, with its shortfalls.
     """
     family: Family = board.device.family
     base = simple_schedule(net)
     options = [_options(net, board, base, core, activity) for core in base.cores]
-    floor = max(float(arrival_cycles(net)), target_cycles or 0.0)
-    targets = sorted({max(floor, o.cycles.total) for choices in options for o in choices})
-    best: Schedule | None = None
-    low, high = 0, len(targets) - 1
-    while low <= high:
-        middle = (low + high) // 2
-        found = _fit(net, board, options, targets[middle])
-        if found is None:
-            low = middle + 1
-        else:
-            best, high = found, middle - 1
-    if best is None:
+    floor = float(arrival_cycles(net)) if target_cycles is None else target_cycles
+    pace = sorted({max(floor, o.cycles.total) for choices in options for o in choices})
+    found = {
+        target: schedule
+        for target in _ladder(pace)
+        if (schedule := _fit(net, board, options, target)) is not None
+    }
+    if not found:
         smallest = tuple(_cheapest(choices, board, _WEIGHTS[0]).core for choices in options)
-        best = Schedule(smallest, family)
+        return evaluate(net, Schedule(smallest, family), board, activity, family=family)
+    if target_cycles is not None:
+        best = found[min(found)]
+    else:
+        best = min(found.items(), key=lambda item: item[0] * _share(net, item[1], board))[1]
     return evaluate(net, best, board, activity, family=family)
+
+
+def _ladder(targets: list[float]) -> list[float]:
+    """Targets at least 4 % apart: finer steps change the folding little and take long."""
+    ladder: list[float] = []
+    for target in targets:
+        if not ladder or target > 1.04 * ladder[-1]:
+            ladder.append(target)
+    return ladder
+
+
+def _share(net: FixedNetwork, schedule: Schedule, board: Board) -> float:
+    """The largest share of a resource that a schedule uses, link included."""
+    cost = network_cost(net, schedule, board.device.family) + LINK_COST[board.device.family]
+    available = _available(board)
+    return float(max(getattr(cost, n) / max(available[n], 1) for n in ("lut", "bram", "spram")))
 
 
 def evaluate(
