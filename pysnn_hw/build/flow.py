@@ -342,9 +342,7 @@ def _without_brackets(netlist: str) -> str:
 
     ABC9 splits buses into bits of just such names, and yosys stops where the two meet.
     """
-    return re.sub(
-        r"\\\S*\[\S*", lambda name: name[0].replace("[", "<").replace("]", ">"), netlist
-    )
+    return re.sub(r"\\\S*\[\S*", lambda name: name[0].replace("[", "<").replace("]", ">"), netlist)
 
 
 def _text(content: str | bytes) -> str:

@@ -9,7 +9,7 @@ from pysnn_hw.ir.snn import Shape as MapShape
 __all__ = ["EventKind", "coordinate_shape", "event_layout", "value_shape"]
 
 
-class EventKind(enum.Enum, shape=2):
+class EventKind(enum.Enum, shape=2):  # type: ignore[call-arg]
     """What an event says. Markers travel in line, so no side-band control exists."""
 
     SPIKE = 0

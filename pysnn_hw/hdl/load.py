@@ -7,7 +7,7 @@ an address is taken apart without arithmetic: the region, then the word, the par
 byte first).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Signal, unsigned
@@ -76,13 +76,18 @@ def place(memories: Sequence[tuple[str, int, int]]) -> tuple[Region, ...]:
     """Regions of memories given as (name, depth, parts); largest first, so without gaps between."""
     regions: list[Region] = []
     base = 0
-    for name, depth, parts in sorted(memories, key=lambda memory: -Region(*memory, 0).span):
+    for name, depth, parts in sorted(memories, key=lambda entry: -_region(entry, 0).span):
         regions.append(Region(name, depth, parts, base))
         base += regions[-1].span
     return tuple(regions)
 
 
-def contents(regions: Sequence[Region], words: dict[str, Sequence[int]]) -> bytes:
+def _region(entry: tuple[str, int, int], base: int) -> Region:
+    name, depth, parts = entry
+    return Region(name, depth, parts, base)
+
+
+def contents(regions: Sequence[Region], words: Mapping[str, Sequence[int]]) -> bytes:
     """The bytes of all regions from address 0; unused ones are zero.
 
     Parameters

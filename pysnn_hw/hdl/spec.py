@@ -142,8 +142,8 @@ class CoreSpec:
         all steps; a kept constant current starts as the bias alone.
         """
         if self.population.kind == "readout":
-            return self.v_init + self.net.timesteps * self.bias
-        return self.bias if self.repeats > 1 else self.v_init + self.bias
+            return np.asarray(self.v_init + self.net.timesteps * self.bias)
+        return self.bias if self.repeats > 1 else np.asarray(self.v_init + self.bias)
 
     @property
     def score_bits(self) -> int:

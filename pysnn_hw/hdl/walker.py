@@ -15,9 +15,7 @@ def _bits(largest: int) -> int:
     return max(1, int(largest).bit_length())
 
 
-def step_layout(
-    geometry: ProjectionGeometry, scan: ScanGeometry, value_shape
-) -> data.StructLayout:
+def step_layout(geometry: ProjectionGeometry, scan: ScanGeometry, value_shape) -> data.StructLayout:
     """One accumulate cycle: address and mask per membrane bank, a weight address, a value."""
     banks = geometry.y.banks * geometry.x.banks
     return data.StructLayout(

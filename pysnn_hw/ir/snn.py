@@ -31,7 +31,7 @@ INPUT = "input"
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """What enters the network: raw integers ``x``, seen by the first projections as ``x - zero_point``.
+    """What enters the network: raw integers ``x``, which projections see as ``x - zero_point``.
 
     Attributes
     ----------

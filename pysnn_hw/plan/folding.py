@@ -23,7 +23,7 @@ from pysnn_hw.plan.schedule import CorePlan, LaneKind, MemoryKind, Schedule, sim
 LINK_COST = {"ecp5": Cost(lut=1400, ff=900, bram=3), "ice40": Cost(lut=1000, ff=700, bram=4)}
 """Host link, clock crossing and boot."""
 
-LUT_LIMIT = {"ecp5": 0.80, "ice40": 0.95}
+LUT_LIMIT = {"ecp5": 0.80, "ice40": 0.88}
 """Share of the LUTs that a design may use and still route at speed."""
 
 

@@ -10,7 +10,7 @@ from pysnn_hw.hdl.link.uart_receiver import received_byte
 __all__ = ["CobsDecoder", "FrameStatus", "decoded_byte"]
 
 
-class FrameStatus(enum.Enum, shape=2):
+class FrameStatus(enum.Enum, shape=2):  # type: ignore[call-arg]
     """How a frame ended."""
 
     WELL_FORMED = 0

@@ -8,7 +8,7 @@ from pysnn_hw.hdl.link.protocol import Request
 __all__ = ["OutcomeKind", "outcome"]
 
 
-class OutcomeKind(enum.Enum, shape=2):
+class OutcomeKind(enum.Enum, shape=2):  # type: ignore[call-arg]
     """The reply that is due: an error, or the one to a request of the same number."""
 
     ERROR = 0

@@ -29,8 +29,9 @@ def _steps(rng: random.Random, depth: int, count: int, min_distance: int):
     for _ in range(count):
         address: int | None = None
         if rng.random() < 0.6:
-            allowed = [a for a in recent[-6:] if a is not None]
-            address = rng.choice(allowed) if allowed and rng.random() < 0.7 else rng.randrange(depth)
+            clashing = [a for a in recent[-6:] if a is not None]
+            again = clashing and rng.random() < 0.7
+            address = rng.choice(clashing) if again else rng.randrange(depth)
             if min_distance > 1 and address in recent[-(min_distance - 1) :]:
                 address = None
         recent.append(address)

@@ -43,9 +43,7 @@ def _geometry(
     source = Population("n", "fire", shape, ones, ones, ones, 3)
     target = Population("m", "fire", out, ones, ones, ones, 3)
     net = FixedNetwork(1, Input((1, 1, 1), (0,)), (source, target), (projection,))
-    geometry = projection_geometry(
-        net, projection, lanes=lanes, banks=banks, pool_at_sender=False
-    )
+    geometry = projection_geometry(net, projection, lanes=lanes, banks=banks, pool_at_sender=False)
     return geometry, ScanGeometry(out, lanes, banks, (1, 1))
 
 
@@ -118,9 +116,7 @@ def test_steps(name: str, ready_share: float) -> None:
             ctx.set(dut.resume, resume)
             if resume:
                 markers.append((reached, len(got)))
-            _, _, valid, ready, p = await ctx.tick().sample(
-                dut.o.valid, dut.o.ready, dut.o.payload
-            )
+            _, _, valid, ready, p = await ctx.tick().sample(dut.o.valid, dut.o.ready, dut.o.payload)
             if valid and ready:
                 words = [(b, p.address[b]) for b in range(len(p.address)) if p.mask >> b & 1]
                 got.append((words, p.weight, p.value))

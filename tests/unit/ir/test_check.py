@@ -184,7 +184,7 @@ def test_widths_are_proven():
     with pytest.raises(NetworkError, match="'a': its membrane needs 33 bits"):
         check_fixed(big)
     check_fixed(with_population(network(), 2, bias=ints(1 << 27)))
-    with pytest.raises(NetworkError, match="'out': its membrane needs 3[34] bits"):
+    with pytest.raises(NetworkError, match=r"'out': its membrane needs 3[34] bits"):
         check_fixed(with_population(network(), 2, bias=ints(1 << 29)))
 
 

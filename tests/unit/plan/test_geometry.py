@@ -104,9 +104,7 @@ def test_weight_memory_and_steps_compute_the_convolution(
     cycles = np.zeros(shape[1:], np.int64)
     for c, y, x in np.ndindex(shape):
         row, column = geometry.y.rows[y], geometry.x.rows[x]
-        for step_y, step_x, group in np.ndindex(
-            row.steps, column.steps, geometry.groups_per_event
-        ):
+        for step_y, step_x, group in np.ndindex(row.steps, column.steps, geometry.groups_per_event):
             cycles[y, x] += c == 0
             weight_row = row.weight - step_y * stride[0] if banks[0] == 1 else row.weight
             weight_column = column.weight - step_x * stride[1] if banks[1] == 1 else column.weight
