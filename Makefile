@@ -28,7 +28,7 @@ demo: $(STAMP) ## The bundled network, from its file to two verified bitstreams 
 
 .PHONY: test
 test: $(STAMP) ## All tests: quick ones first, then simulations and syntheses
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -q $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -q $(PYTEST_FLAGS)
 
 .PHONY: quick
 quick: $(STAMP) ## The tests that take seconds

@@ -13,7 +13,10 @@ from pysnn_hw.errors import NetworkError
 from pysnn_hw.ir.file import save
 from tests.networks import random_images, random_network
 
-VERBS = ("boards", "check", "convert", "flash", "inspect", "plan", "run", "simulate")
+VERBS = (
+    *("boards", "build", "check", "compile", "convert", "demo", "flash"),
+    *("generate", "inspect", "plan", "run", "simulate", "verify"),
+)
 
 FACTORY = """
 import torch
@@ -145,6 +148,43 @@ def test_plan(cli, network):
 def test_plan_without_fitting_images_says_so(cli, network):
     found = json.loads(cli("plan", network[0], "--board", "ulx3s-85f", "--json")[1])
     assert found["sample"] == "random images"
+
+
+def test_generate(cli, network, tmp_path):
+    args = ("generate", network[0], "--board", "ulx3s-12f")
+    status, out, _ = cli(*args, "-o", tmp_path / "rtl", "--json")
+    assert status == 0
+    found = json.loads(out)
+    text = (tmp_path / "rtl" / "accelerator.v").read_text()
+    assert text.count("\n") == found["lines"]
+    assert "module accelerator(" in text
+    assert "// timesteps T: 2\n" in text
+    assert "probe" not in text
+    again = (*args, "--schedule", found["schedule"], "--ports", "axi", "-o", tmp_path / "axi")
+    assert cli(*again)[0] == 0
+    assert "s_axis_tvalid" in (tmp_path / "axi" / "accelerator.v").read_text()
+
+
+@pytest.mark.parametrize(("text", "part"), [("{", "JSON"), ("{}", "malformed"), (None, "s.json")])
+def test_generate_refuses_a_broken_schedule(cli, network, tmp_path, text, part):
+    if text is not None:
+        (tmp_path / "s.json").write_text(text)
+    args = ("generate", network[0], "--board", "ulx3s-12f", "--schedule", tmp_path / "s.json")
+    status, out, err = cli(*args, "-o", tmp_path / "rtl")
+    assert (status, out) == (2, "")
+    assert part in err
+
+
+@pytest.mark.cosim
+def test_verify(cli, network):
+    args = ("verify", network[0], "--board", "ulx3s-12f", "--data", network[1], "--json")
+    status, out, _ = cli(*args)
+    assert status == 0
+    found = json.loads(out)
+    assert (found["failures"], found["mismatches"]) == (0, 0)
+    assert found["tests"] == len(found["checks"]) > 3
+    assert found["spikes_compared"] > 0
+    assert network[0].with_suffix(".verify").is_dir()
 
 
 def test_check_of_a_good_model(cli, model):
