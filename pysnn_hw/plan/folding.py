@@ -23,8 +23,11 @@ from pysnn_hw.plan.schedule import CorePlan, LaneKind, MemoryKind, Schedule, sim
 LINK_COST = {"ecp5": Cost(lut=1400, ff=900, bram=3), "ice40": Cost(lut=1000, ff=700, bram=4)}
 """Host link, clock crossing and boot."""
 
-LUT_LIMIT = {"ecp5": 0.80, "ice40": 0.88}
-"""Share of the LUTs that a design may use and still route at speed."""
+LUT_LIMIT = {"ecp5": 0.80, "ice40": 0.83}
+"""Share of the LUTs that a design may use and still place and route at speed."""
+
+BLOCK_LIMIT = {"ecp5": 1.0, "ice40": 0.9}
+"""Share of the memory blocks, likewise: the last ones lie far from the logic."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,7 @@ def _available(board: Board) -> dict[str, int]:
     budget = board.budget
     return {
         "lut": int(budget.luts * LUT_LIMIT[board.device.family]),
-        "bram": budget.bram.count,
+        "bram": int(budget.bram.count * BLOCK_LIMIT[board.device.family]),
         "dsp": budget.dsps,
         "spram": budget.spram.count if budget.spram is not None else 0,
     }
