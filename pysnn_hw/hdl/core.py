@@ -115,17 +115,20 @@ class FireCore(wiring.Component):
         entry, valid = _hold(m, advance, entry, valid, fire.latency, "fired")
 
         # Stage "emit": the new membranes go back, the spikes go out.
-        emit, emit_valid = Signal(entry.shape()), Signal()
+        # Whether a word leaves is decided one stage ahead, so that ``advance`` comes early.
+        emit, emit_valid, sending = Signal(entry.shape()), Signal(), Signal()
+        some = entry.end | fire.spikes.as_value().any() if spec.pool is None else 1
         spikes, residue = Signal.like(fire.spikes), Signal.like(fire.residue)
         with m.If(advance):
             m.d.sync += [
                 emit.eq(entry),
                 emit_valid.eq(valid),
+                sending.eq(valid & ~initial & some),
                 spikes.eq(fire.spikes),
                 residue.eq(fire.residue),
             ]
         self._restore(m, emit, emit_valid, residue, initial, final)
-        sending, ready = self._send(m, emit, spikes, emit_valid & ~initial, fresh, final)
+        ready = self._send(m, emit, spikes, sending, fresh, final)
         # Registered: the way from a ready consumer to a resumed walker would be too long.
         m.d.sync += finished.eq(emit_valid & emit.end & advance)
         m.d.comb += [
@@ -229,10 +232,10 @@ class FireCore(wiring.Component):
                 ),
             ]
 
-    def _send(self, m, emit, spikes, valid, fresh, final):
+    def _send(self, m, emit, spikes, sending, fresh, final):
         """Words (pooled if this core pools) through the serializer; markers in line.
 
-        Returns whether a word wants to leave, and whether it can.
+        Returns whether the word on offer can leave.
         """
         spec = self.spec
         m.submodules.serializer = serializer = Serializer(
@@ -253,7 +256,6 @@ class FireCore(wiring.Component):
             wiring.connect(m, pool.o, serializer.i)
             target = pool.i
         word = target.payload
-        sending = Signal()
         m.d.comb += [
             target.valid.eq(sending),
             word.kind.eq(Mux(emit.end, kind, EventKind.SPIKE)),
@@ -261,10 +263,7 @@ class FireCore(wiring.Component):
         with m.If(~emit.end):
             m.d.comb += [word.y.eq(emit.y), word.x.eq(emit.x), word.group.eq(emit.group)]
             m.d.comb += [word["values"][p].eq(spikes[p]) for p in range(spec.plan.lanes)]
-        if spec.pool is None:
-            m.d.comb += sending.eq(valid & (emit.end | spikes.as_value().any()))
-        else:
-            m.d.comb += sending.eq(valid)
+        if spec.pool is not None:
             with m.If(~emit.end):
                 m.d.comb += [
                     word.first.eq(emit.first),
@@ -272,7 +271,7 @@ class FireCore(wiring.Component):
                     word.keep.eq(emit.keep),
                     word.fresh.eq(fresh),
                 ]
-        return sending, target.ready
+        return target.ready
 
 
 def _hold(m, advance, entry, valid, cycles, name):

@@ -159,7 +159,7 @@ def test_generate(cli, network, tmp_path):
     assert text.count("\n") == found["lines"]
     assert "module accelerator(" in text
     assert "// timesteps T: 2\n" in text
-    assert "probe" not in text
+    assert "probe_0" not in text
     again = (*args, "--schedule", found["schedule"], "--ports", "axi", "-o", tmp_path / "axi")
     assert cli(*again)[0] == 0
     assert "s_axis_tvalid" in (tmp_path / "axi" / "accelerator.v").read_text()
