@@ -33,9 +33,11 @@ class Family:
         routed netlist, which nextpnr must then read again).
     pack
         Arguments of the packer for a textual bitstream and a bitstream.
-    resources
-        nextpnr's names of LUTs, flip-flops, block RAMs and multipliers. Where a logic cell holds
-        both LUT and flip-flop, the flip-flops are counted in the netlist by their type's prefix.
+    lut, bram, dsp, spram, ff
+        nextpnr's names of the resources; empty if there are none, or none of their own.
+    ff_cells
+        Where a logic cell holds both LUT and flip-flop: what the types of flip-flops in a
+        netlist start with.
     """
 
     synth: str

@@ -112,7 +112,9 @@ def build_bitstream(
     tools = find_toolchain(board.device.family)
     out_dir.mkdir(parents=True, exist_ok=True)
     build = _Build(board, FAMILIES[board.device.family], tools, out_dir, name, seed, progress)
-    goal = best_pll(board.clock.pll, board.clock.hz, clock_hz or board.clock.target_hz)
+    # A limit below the usual goal leaves netlist and placement as they are.
+    goal_hz = max(clock_hz or 0, board.clock.target_hz)
+    goal = best_pll(board.clock.pll, board.clock.hz, goal_hz)
     netlist = build.synthesise(BoardTop(design, board, goal))
     report = build.route(netlist)
     fmax_mhz = report.fmax_of("clk")

@@ -4,7 +4,7 @@
 import math
 from typing import Any
 
-from amaranth.hdl import DomainRenamer, Elaboratable, Module, Signal
+from amaranth.hdl import ClockDomain, Const, DomainRenamer, Elaboratable, Module, Signal
 from amaranth.lib import io, wiring
 from amaranth.lib.fifo import AsyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -179,21 +179,32 @@ class BoardTop(Elaboratable):  # type: ignore[misc]
         """Connects the parts."""
         m = Module()
         pin = platform.request(self.board.clock.resource, 0, dir="-")
-        if self.pll.kind == "EHXPLLL":
-            m.submodules.oscillator = oscillator = io.Buffer("i", pin)
-            clock_input = oscillator.i
-        else:
-            clock_input = pin.io  # the PLL is its own input buffer
+        # The PLL of the iCE40 is its own input buffer.
+        clock_input = _input(m, "oscillator", pin) if self.pll.kind == "EHXPLLL" else pin.io
+        m.domains.board = ClockDomain(reset_less=True)
+        m.domains.sync = ClockDomain()
         m.submodules.clocks = ClockGenerator(self.pll, clock_input)
         m.submodules.design = self.design
-        uart = platform.request(self.board.link.resource, 0)
-        m.d.comb += [self.design.rx.eq(uart.rx.i), uart.tx.o.eq(self.design.tx)]
+        uart = platform.request(self.board.link.resource, 0, dir="-")
+        m.d.comb += self.design.rx.eq(_input(m, "rx", uart.rx))
+        _output(m, "tx", uart.tx, self.design.tx)
         if getattr(self.design, "flash", None) and self.board.flash:
-            pins = platform.request(self.board.flash.resource, 0)
-            m.d.comb += [
-                pins.cs.o.eq(self.design.flash_cs),
-                pins.clk.o.eq(self.design.flash_clk),
-                pins.copi.o.eq(self.design.flash_mosi),
-                self.design.flash_miso.eq(pins.cipo.i),
-            ]
+            flash = platform.request(self.board.flash.resource, 0, dir="-")
+            _output(m, "flash_cs", flash.cs, self.design.flash_cs)
+            _output(m, "flash_clk", flash.clk, self.design.flash_clk)
+            _output(m, "flash_mosi", flash.copi, self.design.flash_mosi)
+            m.d.comb += self.design.flash_miso.eq(_input(m, "flash_miso", flash.cipo))
+            for name in ("wp", "hold"):  # inactive, where the board has these pins
+                if hasattr(flash, name):
+                    _output(m, f"flash_{name}", getattr(flash, name), Const(0))
         return m
+
+
+def _input(m: Module, name: str, port: Any) -> Any:
+    m.submodules[f"{name}_pin"] = pin = io.Buffer("i", port)
+    return pin.i
+
+
+def _output(m: Module, name: str, port: Any, level: Any) -> None:
+    m.submodules[f"{name}_pin"] = pin = io.Buffer("o", port)
+    m.d.comb += pin.o.eq(level)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from amaranth.hdl import ClockDomain, ClockSignal, Const, Elaboratable, Instance, Module, Signal
+from amaranth.hdl import ClockSignal, Const, Elaboratable, Instance, Module, Signal
 from amaranth.lib.cdc import ResetSynchronizer
 
 __all__ = ["PLL_CELL_NAME", "ClockGenerator", "PllSettings", "best_pll"]
@@ -138,8 +138,9 @@ _CANDIDATES = {"EHXPLLL": _ecp5_candidates, "SB_PLL40_2_PAD": _ice40_candidates}
 
 
 class ClockGenerator(Elaboratable):
-    """Makes the domains ``board`` (the oscillator itself) and ``sync`` (from the PLL).
+    """Drives the domains ``board`` (the oscillator itself) and ``sync`` (from the PLL).
 
+    The parent defines them; ``board`` has no reset.
     ``sync`` is in reset until the PLL has locked and `hold_cycles` of the oscillator have
     passed: block RAMs of the iCE40 read zeros in the first microseconds after configuration.
 
@@ -158,8 +159,6 @@ class ClockGenerator(Elaboratable):
 
     def elaborate(self, platform):
         m = Module()
-        m.domains.board = ClockDomain(reset_less=True)
-        m.domains.sync = ClockDomain()
         locked = Signal()
         make = self._ecp5 if self.settings.kind == "EHXPLLL" else self._ice40
         m.submodules[PLL_CELL_NAME] = make(m, locked)
