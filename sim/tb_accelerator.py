@@ -2,7 +2,8 @@
 """An accelerator against golden: every spike, every final membrane, every score.
 
 The environment variable PYSNN_VECTORS names a JSON file: ``inputs`` (a list of words per image),
-``outputs``, and ``probes`` (``port``, ``words``, ``spikes``, ``membranes``); words are integers, so
+``outputs``, ``boot`` (words for the memories that
+start empty) and ``probes`` (``port``, ``words``, ``spikes``, ``membranes``); words are integers, so
 nothing here depends on widths or formats.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ def _vectors() -> dict[str, Any]:
 
 async def _reset(dut: Any) -> None:
     dut.i__valid.value = dut.i__payload.value = dut.o__ready.value = 0
+    if hasattr(dut, "boot__valid"):
+        dut.boot__valid.value = dut.boot__payload.value = 0
     dut.rst.value = 1
     for _ in range(3):
         await RisingEdge(dut.clk)
@@ -37,9 +41,18 @@ async def _reset(dut: Any) -> None:
     await RisingEdge(dut.clk)
 
 
+async def _boot(dut: Any, words: Sequence[int]) -> None:
+    """Fill the memories that start empty, if there are any."""
+    if words:
+        await drive(dut, "boot", words, random.Random(0), 1.0)
+        while not dut.loaded.value:
+            await RisingEdge(dut.clk)
+
+
 async def _run(dut: Any, offer: float, take: float) -> None:
     vectors = _vectors()
     await _reset(dut)
+    await _boot(dut, vectors["boot"])
     rng = random.Random(cocotb.RANDOM_SEED)
     monitors = [
         ProbeMonitor(dut, p["port"], p["spikes"], p["membranes"], p["words"])
@@ -89,6 +102,7 @@ async def reset_in_the_middle(dut: Any) -> None:
     Clock(dut.clk, 10, unit="ns").start()
     vectors = _vectors()
     await _reset(dut)
+    await _boot(dut, vectors["boot"])
     rng = random.Random(cocotb.RANDOM_SEED)
     words = [word for image in vectors["inputs"] for word in image]
     sender = cocotb.start_soon(drive(dut, "i", words[: len(words) * 2 // 3], rng, 0.9))

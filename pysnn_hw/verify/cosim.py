@@ -138,6 +138,7 @@ def cosim_vectors(design: Design, images: Array, golden: Result) -> dict[str, ob
         raise ValueError("golden has no trace")
     return {
         "inputs": design.input_words(images).tolist(),
+        "boot": design.boot_words.tolist(),
         "outputs": _integers(design.expected_output(golden)),
         "probes": [
             {

@@ -131,6 +131,18 @@ class Design:
         packed: Words = words.astype(np.uint32)
         return packed
 
+    @cached_property
+    def boot_words(self) -> Words:
+        """Transfers on ``boot`` that fill the memories that start empty, (M,); M = 0 without."""
+        accelerator = self._accelerator
+        contents = np.frombuffer(accelerator.boot_contents(), np.uint8).astype(np.uint32)
+        if not len(contents):
+            return contents
+        layout = accelerator.boot.p.shape()
+        address = np.arange(len(contents), dtype=np.uint32)
+        packed: Words = address << layout["address"].offset | contents << layout["data"].offset
+        return packed
+
     def expected_output(self, result: Result, errors: Sequence[int] | None = None) -> Words:
         """Transfers on ``o``, (N, classes, output_words)."""
         layout = self._accelerator.readout.o_layout

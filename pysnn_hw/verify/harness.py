@@ -111,6 +111,7 @@ def harness_source(design: Design) -> str:
         timesteps=design.net.timesteps,
         probes=design.probes,
         cores=cores,
+        boots=len(design.boot_words) > 0,
     )
 
 
@@ -144,8 +145,9 @@ def write_vectors(
     """
     inputs = list(design.input_words(images)) if transfers is None else transfers
     trace = None if golden is None else golden.trace
-    header = [len(inputs), golden is not None, trace is not None, trace is not None]
-    parts: list[Array] = [np.array(header), np.array([len(row) for row in inputs]), *inputs]
+    boot, lengths = design.boot_words, np.array([len(row) for row in inputs])
+    header = [len(inputs), golden is not None, trace is not None, trace is not None, len(boot)]
+    parts: list[Array] = [np.array(header), boot, lengths, *inputs]
     if golden is not None:
         parts.append(design.expected_output(golden, errors))
     if trace is not None:
