@@ -299,7 +299,7 @@ class _Build:
         *,
         inputs: Sequence[Path],
         products: Sequence[str],
-        interesting: str = r"$^",
+        interesting: str = r"(?!)",
     ) -> None:
         digest = hashlib.sha256(json.dumps([tool.version, list(arguments)]).encode())
         for path in inputs:

@@ -48,7 +48,7 @@ class Tool:
         folder: Path,
         log: Path,
         progress: Progress | None = None,
-        interesting: str = r"$^",
+        interesting: str = r"(?!)",
     ) -> None:
         """Runs the tool and keeps all it says.
 

@@ -106,6 +106,12 @@ def test_failure_quotes_the_reason_and_names_the_log(tmp_path, code, problem):
         PYTHON.run([code], folder=tmp_path, log=tmp_path / "log.txt")
 
 
+def test_nothing_is_told_unless_asked_for(tmp_path):
+    told: list[str] = []
+    PYTHON.run(["print('a'); print()"], folder=tmp_path, log=tmp_path / "log", progress=told.append)
+    assert told == []
+
+
 def test_tool_that_cannot_be_started(tmp_path):
     tool = Tool("nothing", "0", (str(tmp_path / "nothing"),))
     with pytest.raises(ToolError, match=r"^nothing: cannot be started \(No such file"):
