@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 # SPDX-License-Identifier: BSD-2-Clause
 """The whole network: encoder, one core per population chained by streams, readout."""
 

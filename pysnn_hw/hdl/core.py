@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 # SPDX-License-Identifier: BSD-2-Clause
 """Integrate-and-fire core: one population and the projections that end there."""
 
@@ -12,6 +13,7 @@ from pysnn_hw.hdl.fire import FirePipeline, select
 from pysnn_hw.hdl.pool import make_pool
 from pysnn_hw.hdl.scan import Scan, scan_layout
 from pysnn_hw.hdl.serializer import Serializer
+from pysnn_hw.hdl.skid import SkidBuffer
 from pysnn_hw.hdl.spec import CoreSpec
 
 __all__ = ["FireCore", "probe_signature"]
@@ -51,7 +53,7 @@ class FireCore(wiring.Component):
     T times by itself; its membranes then live in a second memory in scan order.
 
     Pipeline of a scanned word: `Scan` (2), membrane read (`Accumulate.scan_latency`), *hold* (only
-    for constant current), `FirePipeline`, *emit*.
+    for constant current), `FirePipeline`, *emit*, `SkidBuffer`.
 
     Parameters
     ----------
@@ -255,9 +257,11 @@ class FireCore(wiring.Component):
             )
             wiring.connect(m, pool.o, serializer.i)
             target = pool.i
-        word = target.payload
+        m.submodules.skid = skid = SkidBuffer(target.payload.shape())
+        wiring.connect(m, skid.o, target)
+        word = skid.i.payload
         m.d.comb += [
-            target.valid.eq(sending),
+            skid.i.valid.eq(sending),
             word.kind.eq(Mux(emit.end, kind, EventKind.SPIKE)),
         ]
         with m.If(~emit.end):
@@ -271,7 +275,7 @@ class FireCore(wiring.Component):
                     word.keep.eq(emit.keep),
                     word.fresh.eq(fresh),
                 ]
-        return target.ready
+        return skid.i.ready
 
 
 def _hold(m, advance, entry, valid, cycles, name):

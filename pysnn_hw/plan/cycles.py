@@ -236,6 +236,8 @@ def _run(  # type: ignore[no-untyped-def]
     count = np.zeros(cores, np.int64)
     base = first_word.copy()  # row of the running scan's first word
     scan = np.full((cores, scan_depth.max()), none, np.int64)
+    skid = np.full(cores, none, np.int64)
+    spare = np.full(cores, none, np.int64)
     pool = np.full((cores, max(1, pool_depth.max())), none, np.int64)
     done = np.zeros(cores, np.bool_)
     done_next = np.zeros(cores, np.bool_)
@@ -334,24 +336,30 @@ def _run(  # type: ignore[no-untyped-def]
                     word_ready = values_ready
                     if not values_ready and move:
                         values_left[c] -= 1
-                # What the serializer takes: from pooling, or straight from the fire pipeline.
+                # What the serializer takes: from pooling, or straight from the skid buffer.
                 stages = pool_depth[c]
+                sending = emit != none and not initial
+                offer = skid[c]
+                skid_taken = word_ready
                 if stages:
                     offer = pool[c, stages - 1]
-                    advance_pool = word_ready or offer == none
-                    sending = emit != none and not initial
-                    advance = (not sending) or advance_pool
-                    if advance_pool:
+                    skid_taken = word_ready or offer == none
+                    if skid_taken:
                         for k in range(stages - 1, 0, -1):
                             pool[c, k] = pool[c, k - 1]
                         pool[c, 0] = none
-                        if sending and (emit == end or sent[emit].sum() > 0):
-                            pool[c, 0] = emit
-                else:
-                    offer = none
-                    if emit != none and not initial and (emit == end or sent[emit].sum() > 0):
-                        offer = emit
-                    advance = offer == none or word_ready
+                        if skid[c] != none and (skid[c] == end or sent[skid[c]].sum() > 0):
+                            pool[c, 0] = skid[c]
+                elif sending and emit != end:
+                    sending = sent[emit].sum() > 0
+                advance = (not sending) or spare[c] == none
+                if skid_taken or skid[c] == none:
+                    if spare[c] != none:
+                        skid[c], spare[c] = spare[c], none
+                    else:
+                        skid[c] = emit if sending else none
+                elif sending and spare[c] == none:
+                    spare[c] = emit
                 if word_ready:
                     if two_stages[c]:
                         parts_left[c], part[c] = 0, 0

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 # SPDX-License-Identifier: BSD-2-Clause
 """The accelerator under test: its Verilog and what its ports mean."""
 

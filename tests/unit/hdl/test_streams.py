@@ -10,6 +10,7 @@ from amaranth.hdl import unsigned
 from pysnn_hw.hdl.events import EventKind
 from pysnn_hw.hdl.fork import Fork
 from pysnn_hw.hdl.queue import EventQueue
+from pysnn_hw.hdl.skid import SkidBuffer
 from pysnn_hw.hdl.split import BitSplitter
 from tests.hdl_bench import PACES, run
 
@@ -30,6 +31,16 @@ def test_queue_moves_one_per_cycle() -> None:
     assert traffic.cycles["o"][-1] - traffic.cycles["o"][0] == 59
     with pytest.raises(ValueError, match="depth must be at least 6, not 5"):
         EventQueue(unsigned(8), depth=5)
+
+
+@pytest.mark.parametrize("pace", PACES)
+def test_skid_buffer(pace: tuple[float, float]) -> None:
+    items = [random.Random(5).randrange(256) for _ in range(80)]
+    traffic = run(SkidBuffer(unsigned(8)), {"i": items}, {"o": 80}, pace=pace)
+    assert traffic.payloads["o"] == items
+    if pace == (1.0, 1.0):
+        assert traffic.cycles["o"] == [c + SkidBuffer.latency for c in traffic.cycles["i"]]
+        assert traffic.cycles["o"][-1] - traffic.cycles["o"][0] == 79
 
 
 @pytest.mark.parametrize("pace", PACES)
