@@ -23,16 +23,17 @@ TESTBENCH = ("__init__.py", "streams.py", "tb_accelerator.py")
 def write_verification(
     net: FixedNetwork, schedule: Schedule, images: Array, folder: Path
 ) -> tuple[Path, ...]:
-    """Complete ``folder``, where Verilog, harness and cocotb vectors are, with what else it takes.
+    """Complete ``folder``, where harness and cocotb vectors are, with what else it takes.
 
     Returns
     -------
     tuple
-        The files written: the harness's vectors for ``images`` (N, C, H, W), the cocotb
+        The files written: Verilog, the harness's vectors for ``images`` (N, C, H, W), the cocotb
         testbench and a Makefile.
     """
     design = Design(net, schedule)
     golden = simulate(net, images, trace=True)
+    write_whole(folder / f"{TOP}.v", design.write_verilog)
     vectors, makefile = folder / "vectors.bin", folder / "Makefile"
     write_whole(vectors, lambda draft: write_vectors(design, images, golden, draft))
     bench = tuple(folder / "sim" / name for name in TESTBENCH)
@@ -41,7 +42,7 @@ def write_verification(
     fire = sum(p.size for p in net.populations if p.kind == "fire")
     spikes = len(images) * net.timesteps * fire
     write_text(makefile, _fill("verify.mk.j2", top=TOP, images=len(images), spikes=spikes))
-    return (vectors, *bench, makefile)
+    return (folder / f"{TOP}.v", vectors, *bench, makefile)
 
 
 def write_makefile(boards: Sequence[str], path: Path) -> None:
