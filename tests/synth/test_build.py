@@ -85,6 +85,6 @@ def test_ulx3s(tmp_path):
     check_figures(result, board)
     assert result.flash_image is None
     text = (tmp_path / "accelerator.config").read_text()
-    pll = best_pll(board.clock.pll, board.clock.hz, result.clock_mhz * 1e6)
+    pll = best_pll(board.clock.pll, board.clock.hz, result.fmax_mhz * 1e6)
     assert f"word: CLKOS_DIV {pll.parameters['CLKOS_DIV'] - 1:07b}\n" in text
     assert f"word: CLKFB_DIV {pll.parameters['CLKFB_DIV'] - 1:07b}\n" in text
