@@ -47,7 +47,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory tools
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV), which takes a few minutes"
-	@$(BIN)/python -m pip install -q $(PIP_FLAGS) -c constraints.txt -e '.[all,dev]'
+	@$(BIN)/python -m pip install -q $(PIP_FLAGS) -c constraints.txt hatchling -e '.[all,dev]'
 	@touch $@
 
 # $(call need,program,apt package,brew package)
