@@ -37,7 +37,7 @@ PER_BOARD = (plan_stage, generate_stage, verify_stage, simulate_stage, build_sta
 
 @dataclass(frozen=True)
 class CompiledBoard:
-    """What a network became on one board; resources are {used, available}."""
+    """What a network became on one board; cycles are means, resources {used, available}."""
 
     board: str
     bitstream: Path
@@ -193,7 +193,7 @@ def _compiled(source: Source, folder: Path, works: Sequence[BoardWork]) -> Compi
 
 def _board(work: BoardWork) -> CompiledBoard:
     built, simulated = _read(work.file("build.json")), _read(work.file("simulation.json"))
-    verified, cycles = _read(work.file("verify.json")), simulated["cycles_per_image"]["median"]
+    verified, cycles = _read(work.file("verify.json")), simulated["cycles_per_image"]["mean"]
     return CompiledBoard(
         board=work.board.name,
         bitstream=work.file(built["bitstream"]),

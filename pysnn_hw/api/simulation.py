@@ -35,12 +35,13 @@ class Cycles:
     """Clock cycles, over the images of a run."""
 
     median: float
+    mean: float
     max: int
 
     @staticmethod
     def of(values: Array) -> Cycles:
-        """Median and maximum of int64 (N,), N >= 1."""
-        return Cycles(float(np.median(values)), int(values.max()))
+        """Of int64 (N,), N >= 1."""
+        return Cycles(float(np.median(values)), float(values.mean()), int(values.max()))
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,10 @@ def _simulation(result: Simulation) -> Iterator[Table | str]:
             ("cycles per image", result.cycles_per_image),
             ("cycles from first pixel to result", result.latency_cycles),
         ):
-            rows.add_row(name, f"median {cycles.median:,.0f}, largest {cycles.max:,}")
+            rows.add_row(
+                name,
+                f"mean {cycles.mean:,.0f}, median {cycles.median:,.0f}, largest {cycles.max:,}",
+            )
     for name, busy in (result.utilisation or {}).items():
         rows.add_row(f"steps per cycle with work, {name}", f"{busy:.3f}")
     if result.mismatches is not None:

@@ -74,14 +74,14 @@ class BoardResult:
     ----------
     fmax_mhz, clock_mhz
         What place and route says the design could run at, and what the board runs it at.
-    cycles_median, cycles_max
+    cycles_mean, cycles_median, cycles_max
         From one result to the next, measured in cycle-accurate simulation.
     predicted_cycles
         The planner's figure for the same.
     latency_cycles
-        From the first pixel to the result of one image alone, if measured.
+        From the first pixel of an image to its result while others are inside, if measured.
     images_per_s
-        ``clock / cycles_median``.
+        ``clock / cycles_mean``.
     spikes_compared, simulated_images, mismatches
         Verification: spikes held against golden one by one, whole images, disagreements in both.
     bitstream
@@ -93,6 +93,7 @@ class BoardResult:
     uses: tuple[Use, ...]
     fmax_mhz: float
     clock_mhz: float
+    cycles_mean: float
     cycles_median: float
     cycles_max: int
     predicted_cycles: float

@@ -52,7 +52,7 @@ def _board(board: BoardResult) -> dict[str, object]:
         "utilisation": Markup(plots.utilisation(board)),
         "cores": Markup(plots.cores(board)),
         "latency_us": None if latency is None else latency / board.clock_mhz,
-        "prediction_error": board.predicted_cycles / board.cycles_median - 1,
+        "prediction_error": board.predicted_cycles / board.cycles_mean - 1,
     }
 
 

@@ -11,6 +11,7 @@ def sample_board(name: str = "alpha", title: str = "Alpha board") -> BoardResult
         uses=(Use("LUT", 31_245, 83_640), Use("Block RAM", 190, 208), Use("DSP", 12, 156)),
         fmax_mhz=104.37,
         clock_mhz=100.0,
+        cycles_mean=7_420.0,
         cycles_median=7_412.0,
         cycles_max=9_120,
         predicted_cycles=7_350.0,
