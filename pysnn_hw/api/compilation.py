@@ -20,7 +20,7 @@ from pysnn_hw.api.stages.board import (
 from pysnn_hw.api.stages.network import Source, network_stages
 from pysnn_hw.api.stages.page import read_report
 from pysnn_hw.api.stages.standalone import write_makefile
-from pysnn_hw.config import CompileOptions
+from pysnn_hw.config import CompileOptions, ConvertOptions
 from pysnn_hw.errors import BoardError
 from pysnn_hw.pipeline.files import write_json, write_text
 from pysnn_hw.pipeline.manifest import Manifest
@@ -29,7 +29,10 @@ from pysnn_hw.pipeline.stage import Stage
 from pysnn_hw.progress import Progress, silent
 from pysnn_hw.resources import resource
 
-DEMO = (("mnist_cnn", "ulx3s-85f"), ("mnist_small", "icebreaker"))
+DEMO = (
+    ("mnist_cnn", "ulx3s-85f", ConvertOptions()),
+    ("mnist_small", "icebreaker", ConvertOptions(levels=3, weight_bits=4)),
+)
 """Bundled models and the boards that they are for."""
 
 PER_BOARD = (plan_stage, generate_stage, verify_stage, simulate_stage, build_stage)
@@ -110,9 +113,11 @@ def demo(
     """`compile` of the bundled networks, each for its board; ``output`` holds a folder of each."""
     folder = Path(output)
     runs = []
-    for model, board in DEMO:
+    for model, board, conversion in DEMO:
         path = str(resource("bundled", f"{model}.onnx"))
-        options = CompileOptions(path, "mnist", (board,), simulated_images=simulated_images)
+        options = CompileOptions(
+            path, "mnist", (board,), conversion=conversion, simulated_images=simulated_images
+        )
         runs.append((Source(options, label=model), folder / model))
     return _compile(runs, folder, progress)
 

@@ -20,10 +20,10 @@ from pysnn_hw.plan.cycles import chain_timing
 from pysnn_hw.plan.memory import Family
 from pysnn_hw.plan.schedule import CorePlan, LaneKind, MemoryKind, Schedule, simple_schedule
 
-LINK_COST = {"ecp5": Cost(lut=1400, ff=900, bram=3), "ice40": Cost(lut=1000, ff=700, bram=4)}
+LINK_COST = {"ecp5": Cost(lut=1400, ff=900, bram=3), "ice40": Cost(lut=1900, ff=1400, bram=5)}
 """Host link, clock crossing and boot."""
 
-LUT_LIMIT = {"ecp5": 0.80, "ice40": 0.83}
+LUT_LIMIT = {"ecp5": 0.80, "ice40": 0.97}
 """Share of the LUTs that a design may use and still place and route at speed."""
 
 BLOCK_LIMIT = {"ecp5": 1.0, "ice40": 0.9}
