@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,7 +37,12 @@ def run_stages(stages: Sequence[Stage], folder: Path, progress: Progress) -> lis
     ------
     PysnnError
         If another process works in the folder, or a stage fails.
+    ValueError
+        If two stages have one name.
     """
+    names = Counter(stage.name for stage in stages)
+    if len(names) < len(stages):
+        raise ValueError(f"two stages are called {names.most_common(1)[0][0]!r}")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):

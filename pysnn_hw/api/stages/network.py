@@ -119,7 +119,11 @@ def network_stages(source: Source, folder: Path) -> list[Stage]:
             converting,
         ),
         Stage(
-            "golden", golden_, (golden, results), (network, *source.data_files), rooms=simulating
+            name("golden"),
+            golden_,
+            (golden, results),
+            (network, *source.data_files),
+            rooms=simulating,
         ),
     ]
 

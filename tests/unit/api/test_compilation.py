@@ -50,6 +50,11 @@ def test_network_stages(options, tmp_path):
     assert run(options, out) == []
 
 
+def test_label_is_in_every_stage_name(options, tmp_path):
+    stages = network_stages(Source(options, label="tiny"), tmp_path / "out")
+    assert all(stage.name.startswith("tiny: ") for stage in stages)
+
+
 def test_weight_bits_do_not_redo_import_and_convert(options, tmp_path):
     out = tmp_path / "out"
     run(options, out)

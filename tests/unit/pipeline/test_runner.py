@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,13 @@ def test_group_runs_at_once_and_keeps_the_good(tmp_path):
     with pytest.raises(ToolError):
         run_stages(group, tmp_path, silent)
     assert ran == ["good"]
+
+
+def test_names_tell_stages_apart(bench):
+    first, second = bench.stages()
+    twice = replace(second, name=first.name)
+    with pytest.raises(ValueError, match="two stages are called 'first'"):
+        run_stages([first, twice], bench.folder, silent)
 
 
 def test_one_process_per_folder(bench):
