@@ -24,7 +24,7 @@ from pysnn_hw.config import CompileOptions, ConvertOptions
 from pysnn_hw.errors import BoardError
 from pysnn_hw.pipeline.files import write_json, write_text
 from pysnn_hw.pipeline.manifest import Manifest
-from pysnn_hw.pipeline.runner import StageTime, run_stages
+from pysnn_hw.pipeline.runner import run_stages
 from pysnn_hw.pipeline.stage import Stage
 from pysnn_hw.progress import Progress, silent
 from pysnn_hw.resources import resource
@@ -36,6 +36,16 @@ DEMO = (
 """Bundled models and the boards that they are for."""
 
 PER_BOARD = (plan_stage, generate_stage, verify_stage, simulate_stage, build_stage)
+
+
+@dataclass(frozen=True)
+class StageSummary:
+    """One stage: whether it ran now, and how long it took when it last did."""
+
+    name: str
+    ran: bool
+    seconds: float
+    failed: bool
 
 
 @dataclass(frozen=True)
@@ -76,10 +86,21 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Compilation:
-    """Answer of `compile` and `demo`; ``seconds`` is the time of all stages, run now or before."""
+    """Answer of `compile` and `demo`.
+
+    Attributes
+    ----------
+    networks
+        Those that got through.
+    failures
+        Why others did not.
+    stages, seconds
+        Time of each stage, whether it ran now or before, and of all.
+    """
 
     networks: tuple[Compiled, ...]
-    stages: tuple[StageTime, ...]
+    failures: tuple[str, ...]
+    stages: tuple[StageSummary, ...]
     seconds: float
 
 
@@ -110,7 +131,10 @@ def compile(
 def demo(
     output: str | Path, *, simulated_images: int = 1000, progress: Progress = silent
 ) -> Compilation:
-    """`compile` of the bundled networks, each for its board; ``output`` holds a folder of each."""
+    """`compile` of the bundled networks, each for its board; ``output`` holds a folder of each.
+
+    A network that fails does not stop the other: see ``failures``.
+    """
     folder = Path(output)
     runs = []
     for model, board, conversion in DEMO:
@@ -135,9 +159,15 @@ def _compile(runs: Sequence[tuple[Source, Path]], folder: Path, progress: Progre
         for source, path in runs
     ]
     times = run_stages([*stages, *pages], folder, progress)
+    errors = list(dict.fromkeys(time.error for time in times if time.error is not None))
+    ends = dict(zip((path for _, path in runs), times[-len(runs) :], strict=True))
+    complete = [(source, path) for source, path in runs if ends[path].error is None]
+    if errors and not complete:
+        raise errors[0]
     return Compilation(
-        networks=tuple(_compiled(source, path, works[path]) for source, path in runs),
-        stages=tuple(times),
+        networks=tuple(_compiled(source, path, works[path]) for source, path in complete),
+        failures=tuple(map(str, errors)),
+        stages=tuple(StageSummary(t.name, t.ran, t.seconds, t.error is not None) for t in times),
         seconds=sum(time.seconds for time in times),
     )
 

@@ -102,12 +102,15 @@ def demo(
     with working() as progress:
         result = call(output, simulated_images=simulate, progress=progress)
     answer(result, as_text=_compilation, json=json)
+    if result.failures:
+        raise typer.Exit(NOT_POSSIBLE)
 
 
 def _compilation(result: Compilation) -> Iterator[Table | str]:
     rows = table("Time", "stage", "seconds", "")
     for stage in result.stages:
-        rows.add_row(stage.name, f"{stage.seconds:.1f}", "" if stage.ran else "up to date")
+        note = "failed" if stage.failed else "" if stage.ran else "up to date"
+        rows.add_row(stage.name, f"{stage.seconds:.1f}", note)
     rows.add_row("together", f"{result.seconds:.1f}", "")
     yield rows
     for network in result.networks:
@@ -115,6 +118,7 @@ def _compilation(result: Compilation) -> Iterator[Table | str]:
         yield _boards(network)
     for network in result.networks:
         yield f"report: {network.report}"
+    yield from (f"failed: {text}" for text in result.failures)
 
 
 def _accuracies(network: Compiled) -> Table:

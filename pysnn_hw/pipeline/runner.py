@@ -21,22 +21,32 @@ from pysnn_hw.progress import Progress
 
 @dataclass(frozen=True)
 class StageTime:
-    """What became of one stage: whether it ran now, and the seconds it took when it last did."""
+    """What became of one stage.
+
+    Attributes
+    ----------
+    ran, seconds
+        Whether it ran now, and how long it took when it last did.
+    error
+        Why it failed, or why a stage failed that it needs.
+    """
 
     name: str
     ran: bool
     seconds: float
+    error: PysnnError | None = None
 
 
 def run_stages(stages: Sequence[Stage], folder: Path, progress: Progress) -> list[StageTime]:
     """Bring every stage of ``folder`` up to date, in order.
 
-    A stage that fails leaves the finished ones recorded; running again resumes there.
+    A stage that fails stops those that read its outputs, and no others. What is finished is
+    recorded; running again goes on from there.
 
     Raises
     ------
     PysnnError
-        If another process works in the folder, or a stage fails.
+        If another process works in the folder.
     ValueError
         If two stages have one name.
     """
@@ -53,9 +63,19 @@ def run_stages(stages: Sequence[Stage], folder: Path, progress: Progress) -> lis
 
 def _run_locked(stages: Sequence[Stage], manifest: Manifest, progress: Progress) -> list[StageTime]:
     times: dict[str, StageTime] = {}
+    missing: dict[Path, PysnnError] = {}
+
+    def fail(stage: Stage, error: PysnnError, seconds: float) -> None:
+        missing.update(dict.fromkeys(stage.outputs, error))
+        times[stage.name] = StageTime(stage.name, seconds > 0, seconds, error)
+
     for _, members in itertools.groupby(stages, key=lambda s: s.group or f"only {s.name}"):
         due: list[tuple[Stage, str]] = []
         for stage in members:
+            lacks = next((missing[path] for path in stage.inputs if path in missing), None)
+            if lacks is not None:
+                fail(stage, lacks, 0.0)
+                continue
             # Taken before the work: an input that changes meanwhile makes the stage due again.
             fingerprint = stage.fingerprint()
             if manifest.is_current(stage, fingerprint):
@@ -64,31 +84,34 @@ def _run_locked(stages: Sequence[Stage], manifest: Manifest, progress: Progress)
                 due.append((stage, fingerprint))
                 manifest.forget(stage)
         outcomes = _run_group([stage for stage, _ in due], progress)
-        for (stage, fingerprint), outcome in zip(due, outcomes, strict=True):
-            if isinstance(outcome, float):
-                manifest.finish(stage, fingerprint, outcome)
-                times[stage.name] = StageTime(stage.name, True, outcome)
-        # Only now, so that what succeeded beside a failure is kept.
-        for outcome in outcomes:
-            if isinstance(outcome, Exception):
-                raise outcome
+        for (stage, fingerprint), (seconds, error) in zip(due, outcomes, strict=True):
+            if error is None:
+                manifest.finish(stage, fingerprint, seconds)
+                times[stage.name] = StageTime(stage.name, True, seconds)
+            elif isinstance(error, PysnnError):
+                fail(stage, error, seconds)
+        # A fault of ours ends everything, but not before what succeeded beside it is recorded.
+        for _, error in outcomes:
+            if error is not None and not isinstance(error, PysnnError):
+                raise error
     return [times[stage.name] for stage in stages]
 
 
-def _run_group(due: Sequence[Stage], progress: Progress) -> list[float | Exception]:
-    """Seconds or failure of each stage; a lone one runs here, where Ctrl-C reaches it."""
+def _run_group(due: Sequence[Stage], progress: Progress) -> list[tuple[float, Exception | None]]:
+    """Seconds and failure of each stage; a lone one runs here, where Ctrl-C reaches it."""
     if len(due) < 2:
         return [_timed(stage, progress) for stage in due]
     with ThreadPoolExecutor(max_workers=len(due)) as pool:
         return list(pool.map(lambda stage: _timed(stage, progress), due))
 
 
-def _timed(stage: Stage, progress: Progress) -> float | Exception:
+def _timed(stage: Stage, progress: Progress) -> tuple[float, Exception | None]:
     start = time.perf_counter()
     progress(stage.name, 0, 0)
+    error: Exception | None = None
     try:
         stage.run(progress)
     except Exception as e:
-        return e
+        error = e
     progress(stage.name, 1, 1)
-    return time.perf_counter() - start
+    return time.perf_counter() - start, error

@@ -116,52 +116,82 @@ def test_unreadable_manifest_only_costs_time(bench, text):
     assert bench.run() == ["first", "second"]
 
 
-def test_failure_keeps_what_was_finished(bench):
-    def fail(progress):
-        raise ToolError("nextpnr", "ran out of patience")
+def refuse(progress):
+    raise ToolError("nextpnr", "ran out of patience")
 
-    out = bench.folder / "never"
-    stages = [*bench.stages(), Stage("third", fail, (out,))]
-    with pytest.raises(ToolError, match="patience"):
-        run_stages(stages, bench.folder, silent)
+
+def test_failure_keeps_what_was_finished(bench):
+    third = Stage("third", refuse, (bench.folder / "never",))
+    *_, last = run_stages([*bench.stages(), third], bench.folder, silent)
+    assert "patience" in str(last.error)
     assert bench.run() == []
+
+
+def test_failure_stops_only_what_needs_it(tmp_path):
+    ran = []
+
+    def stage(name, reads=(), run=None):
+        def work(progress):
+            ran.append(name)
+            (tmp_path / name).write_text(name)
+
+        return Stage(name, run or work, (tmp_path / name,), tuple(tmp_path / r for r in reads))
+
+    stages = [
+        *(stage("bad", run=refuse), stage("good")),
+        *(stage("after bad", ["bad"]), stage("after good", ["good"])),
+        stage("last", ["after bad", "after good"]),
+    ]
+    times = {time.name: time for time in run_stages(stages, tmp_path, silent)}
+    assert ran == ["good", "after good"]
+    failed = {name for name, time in times.items() if time.error is not None}
+    assert failed == {"bad", "after bad", "last"}
+    assert times["last"].error is times["bad"].error
+    assert not times["last"].ran
 
 
 def test_failed_stage_is_not_taken_for_current(bench):
     bench.run()
     end = bench.folder / "end.json"
 
-    def fail(progress):
+    def half(progress):
         end.write_text("half")
         raise ToolError("tool", "died")
 
     first, second = bench.stages()
-    broken = Stage("second", fail, (end,), second.inputs, {"other": 1}, second.rooms)
-    with pytest.raises(ToolError):
-        run_stages([first, broken], bench.folder, silent)
+    broken = Stage("second", half, (end,), second.inputs, {"other": 1}, second.rooms)
+    assert run_stages([first, broken], bench.folder, silent)[1].error is not None
     assert bench.run() == ["second"]
 
 
-def test_group_runs_at_once_and_keeps_the_good(tmp_path):
+@pytest.mark.parametrize("error", [ToolError("tool", "died"), ZeroDivisionError("ours")])
+def test_group_runs_at_once_and_keeps_the_good(tmp_path, error):
     barrier = threading.Barrier(2, timeout=10)
-    good, bad = tmp_path / "good", tmp_path / "bad"
     ran = []
 
     def work(progress):
         barrier.wait()
         ran.append("good")
-        good.write_text("x")
+        (tmp_path / "good").write_text("x")
 
     def fail(progress):
         barrier.wait()
-        raise ToolError("tool", "died")
+        raise error
 
-    group = [Stage("bad", fail, (bad,), group="g"), Stage("good", work, (good,), group="g")]
-    with pytest.raises(ToolError):
-        run_stages(group, tmp_path, silent)
+    def attempt():
+        group = [
+            Stage("bad", fail, (tmp_path / "bad",), group="g"),
+            Stage("good", work, (tmp_path / "good",), group="g"),
+        ]
+        if isinstance(error, ToolError):
+            assert run_stages(group, tmp_path, silent)[0].error is error
+        else:
+            with pytest.raises(ZeroDivisionError):
+                run_stages(group, tmp_path, silent)
+
+    attempt()
     barrier = threading.Barrier(1)
-    with pytest.raises(ToolError):
-        run_stages(group, tmp_path, silent)
+    attempt()
     assert ran == ["good"]
 
 
