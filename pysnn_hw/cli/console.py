@@ -57,7 +57,11 @@ def answer(result: Any, *, as_text: Callable[[Any], Iterable[RenderableType]], j
         return
     console = Console(width=None if sys.stdout.isatty() else 120)
     for item in as_text(result):
-        console.print(item)
+        if isinstance(item, str):
+            # As it is: names may hold brackets, and a path that is broken over lines is of no use.
+            console.print(item, soft_wrap=True, markup=False, highlight=False)
+        else:
+            console.print(item)
 
 
 @contextlib.contextmanager

@@ -143,7 +143,7 @@ def _boards(network: Compiled) -> Table:
         row(name, lambda b: f"{of(b)['used']:,} of {of(b)['available']:,}")
 
     row("cycles per image", lambda b: f"{b.cycles_per_image:,.0f}")
-    row("clock, MHz", lambda b: f"{b.clock_mhz:g}")
+    row("clock, MHz", lambda b: f"{b.clock_mhz:.1f}")
     row("timing closes at, MHz", lambda b: f"{b.fmax_mhz:.1f}")
     row("images per second", lambda b: f"{b.images_per_s:,.0f}")
     use("LUT", lambda b: b.lut)

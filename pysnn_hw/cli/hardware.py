@@ -171,7 +171,7 @@ def _build(result: Build) -> Iterator[Table | str]:
             rows.add_row(name, f"{usage.used:,}", f"{usage.available:,}")
     yield rows
     yield (
-        f"timing closes at {result.fmax_mhz:.1f} MHz, clock {result.clock_mhz:g} MHz: "
+        f"timing closes at {result.fmax_mhz:.1f} MHz, clock {result.clock_mhz:.1f} MHz: "
         f"{result.images_per_s:,.0f} images/s at {result.cycles_per_image:,.0f} cycles (predicted)"
     )
     yield f"bitstream: {result.bitstream}"
