@@ -79,7 +79,8 @@ FAMILIES: Mapping[str, Family] = {
         dsp="MULT18X18D",
     ),
     "ice40": Family(
-        synth="synth_ice40 -device u -dsp -top top",
+        # The 8 cells of a tile share one clock enable, so few flip-flops must not have their own.
+        synth="synth_ice40 -device u -dsp -dffe_min_ce_use 6 -top top",
         device_arguments=_ice40_arguments,
         constraints=("pcf", "--pcf"),
         textual=("asc", "--asc"),

@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from pysnn_hw.hdl.accelerator import Accelerator
 from pysnn_hw.hdl.boot import FlashBoot
 from pysnn_hw.hdl.clock import ClockGenerator, PllSettings
+from pysnn_hw.hdl.crossing import StreamCrossing
 from pysnn_hw.hdl.link.cycle_counter import count_cycles
 from pysnn_hw.hdl.link.link_top import LinkTop
 from pysnn_hw.hdl.link.network import link_parameters
@@ -53,7 +54,8 @@ class LinkedAccelerator(wiring.Component):  # type: ignore[misc]
     """An accelerator in domain ``sync`` and the link to its host in domain ``board``.
 
     The link runs from the oscillator, so its baud rate and time-outs are exact and do not depend
-    on the clock that the accelerator turns out to reach. Streams cross in asynchronous FIFOs.
+    on the clock that the accelerator turns out to reach. Images cross in an asynchronous FIFO,
+    results and boot bytes one by one (`StreamCrossing`).
     The cycles that the link tells are those of the accelerator.
 
     Parameters
@@ -108,7 +110,7 @@ class LinkedAccelerator(wiring.Component):  # type: ignore[misc]
             # Crosses without synchroniser: the link reads it when it stands still.
             link.cycles.eq(count_cycles(m, accelerator)),
         ]
-        self._cross(m, "result", results.o, "sync", link.result, "board")
+        self._hand_over(m, "result", results.o, "sync", link.result, "board")
         if self.parameters.address_width:
             self._load(m, link, accelerator)
         return m
@@ -117,7 +119,7 @@ class LinkedAccelerator(wiring.Component):  # type: ignore[misc]
         arbiter = LoadArbiter(accelerator.load_decoder.length, flash=self.flash is not None)
         m.submodules.arbiter = DomainRenamer("board")(arbiter)
         wiring.connect(m, link.boot, arbiter.link)
-        self._cross(m, "boot", arbiter.o, "board", accelerator.boot, "sync")
+        self._hand_over(m, "boot", arbiter.o, "board", accelerator.boot, "sync")
         m.d.comb += link.loaded.eq(arbiter.loaded)
         if self.flash:
             m.submodules.flash = DomainRenamer("board")(self.flash)
@@ -131,9 +133,25 @@ class LinkedAccelerator(wiring.Component):  # type: ignore[misc]
                 self.flash.miso.eq(self.flash_miso),
             ]
 
+    def _hand_over(
+        self, m: Module, name: str, source: Any, source_domain: str, sink: Any, sink_domain: str
+    ) -> None:
+        """A stream whose transfers are far apart, or which nobody waits for."""
+        crossing = StreamCrossing(sink.p.shape(), source=source_domain, sink=sink_domain)
+        m.submodules[f"{name}_crossing"] = crossing
+        m.d.comb += [
+            *_assign_fields(crossing.i.p, source.p),
+            crossing.i.valid.eq(source.valid),
+            source.ready.eq(crossing.i.ready),
+            sink.p.eq(crossing.o.p),
+            sink.valid.eq(crossing.o.valid),
+            crossing.o.ready.eq(sink.ready),
+        ]
+
     def _cross(
         self, m: Module, name: str, source: Any, source_domain: str, sink: Any, sink_domain: str
     ) -> None:
+        """A stream that must not be slower than the slower clock."""
         layout = sink.p.shape()
         m.submodules[f"{name}_crossing"] = fifo = AsyncFIFO(
             width=layout.size,

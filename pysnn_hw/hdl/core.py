@@ -93,6 +93,8 @@ class FireCore(wiring.Component):
         spec, acc = self.spec, self.accumulate
         m.submodules.accumulate = acc
         m.submodules.scan = scan = Scan(spec.scan)
+        # Counts the same words again as they leave: cheaper than to carry them along.
+        m.submodules.retire = retire = Scan(spec.scan)
         for name in acc.signature.members:
             if name.startswith(("i_", "boot_")):
                 wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(acc, name))
@@ -109,26 +111,30 @@ class FireCore(wiring.Component):
         ]
         self._control(m, scan, finished, initial, fresh, final)
 
-        u, entry, valid = self._potential(m, scan, advance, fresh)
+        u, passing = self._potential(m, scan, advance, fresh)
         m.submodules.fire = fire = FirePipeline(
             spec.thresholds, bits=spec.bits, spike_max=spec.spike_max, clamp=spec.clamp
         )
-        m.d.comb += [fire.advance.eq(advance), fire.group.eq(entry.group), fire.u.eq(u)]
-        entry, valid = _hold(m, advance, entry, valid, fire.latency, "fired")
+        m.d.comb += [fire.advance.eq(advance), fire.group.eq(passing.group), fire.u.eq(u)]
+        passing = _hold(m, advance, passing, fire.latency, "fired")
 
         # Stage "emit": the new membranes go back, the spikes go out.
         # Whether a word leaves is decided one stage ahead, so that ``advance`` comes early.
-        emit, emit_valid, sending = Signal(entry.shape()), Signal(), Signal()
-        some = entry.end | fire.spikes.as_value().any() if spec.pool is None else 1
+        emit, emit_valid, sending = retire.entry, Signal(), Signal()
+        some = passing.end | fire.spikes.as_value().any() if spec.pool is None else 1
         spikes, residue = Signal.like(fire.spikes), Signal.like(fire.residue)
         with m.If(advance):
             m.d.sync += [
-                emit.eq(entry),
-                emit_valid.eq(valid),
-                sending.eq(valid & ~initial & some),
+                emit_valid.eq(passing.valid),
+                sending.eq(passing.valid & ~initial & some),
                 spikes.eq(fire.spikes),
                 residue.eq(fire.residue),
             ]
+        m.d.comb += [
+            retire.start.eq(scan.start),
+            # The first word waits at the exit.
+            retire.advance.eq(~retire.valid | (emit_valid & advance)),
+        ]
         self._restore(m, emit, emit_valid, residue, initial, final)
         ready = self._send(m, emit, spikes, sending, fresh, final)
         # Registered: the way from a ready consumer to a resumed walker would be too long.
@@ -182,32 +188,39 @@ class FireCore(wiring.Component):
                         ]
 
     def _potential(self, m, scan, advance, fresh):
-        """``u`` of each scanned word, with its entry."""
+        """``u`` of each scanned word, and what its stages must know of it."""
         spec, acc = self.spec, self.accumulate
-        entry, valid = _hold(m, advance, scan.entry, scan.valid, acc.scan_latency, "read")
+        passing = Signal(_passing_layout(scan.layout))
+        m.d.comb += [
+            passing.valid.eq(scan.valid),
+            passing.end.eq(scan.entry.end),
+            passing.group.eq(scan.entry.group),
+        ]
         if self.held is None:
-            return acc.word, entry, valid
+            return acc.word, _hold(m, advance, passing, acc.scan_latency, "read")
 
         layout = data.ArrayLayout(signed(spec.held_bits), spec.scan.lanes)
         m.submodules.held = mem = self.held
         fetched, held = Signal(layout), Signal(layout)
-        early, _ = _hold(m, advance, scan.entry, scan.valid, 1, "early")
+        index = Signal.like(scan.entry.index)
+        with m.If(advance):
+            m.d.sync += index.eq(scan.entry.index)
         m.d.comb += [
-            mem.read_address.eq(early.index),
+            mem.read_address.eq(index),
             mem.read_enable.eq(advance),
             fetched.as_value().eq(mem.read_data),
         ]
-        group, _ = _hold(m, advance, scan.entry, scan.valid, 2, "group")
+        early = _hold(m, advance, passing, acc.scan_latency - 1, "read")
+        passing = _hold(m, advance, early, 1, "last_read")
         u = Signal.like(acc.word)
         with m.If(advance):
             for p in range(spec.scan.lanes):
-                start = select(spec.v_init[:, p], group.group, signed(spec.held_bits))
+                start = select(spec.v_init[:, p], early.group, signed(spec.held_bits))
                 m.d.sync += [
                     held[p].eq(Mux(fresh, start, fetched[p])),
                     u[p].eq(acc.word[p] + held[p]),
                 ]
-        entry, valid = _hold(m, advance, entry, valid, 1, "hold")
-        return u, entry, valid
+        return u, _hold(m, advance, passing, 1, "hold")
 
     def _restore(self, m, emit, emit_valid, residue, initial, final):
         """Writes membranes back: the start value after the last step, else residue + bias."""
@@ -278,14 +291,16 @@ class FireCore(wiring.Component):
         return skid.i.ready
 
 
-def _hold(m, advance, entry, valid, cycles, name):
-    """``entry`` and ``valid`` of so many advances ago."""
+def _passing_layout(scan):
+    """What travels with a scanned word."""
+    return data.StructLayout({"valid": 1, "end": 1, "group": scan["group"].shape})
+
+
+def _hold(m, advance, passing, cycles, name):
+    """``passing`` of so many advances ago."""
     for number in range(cycles):
-        later, later_valid = (
-            Signal(entry.shape(), name=f"{name}_{number}"),
-            Signal(name=f"{name}_valid_{number}"),
-        )
+        later = Signal.like(passing, name=f"{name}_{number}")
         with m.If(advance):
-            m.d.sync += [later.eq(entry), later_valid.eq(valid)]
-        entry, valid = later, later_valid
-    return entry, valid
+            m.d.sync += later.eq(passing)
+        passing = later
+    return passing

@@ -30,7 +30,8 @@ class Lanes(wiring.Component):
         Shape of the event's value.
     kind
         ``add``: the value is 0 or 1. ``shift``: the value is zero or a power of two. ``lut``: a
-        pipelined tree of adders, one partial product per value bit. ``dsp``: a hardware multiplier.
+        pipelined tree of adders, one partial product per value bit. ``dsp``: a hardware multiplier
+        between registers, which it either contains or has beside it.
 
     Members
     -------
@@ -64,21 +65,35 @@ class Lanes(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        operands = self.weights, self.value
+        if self.kind == "dsp":
+            operands = tuple(
+                Signal.like(port, name=f"{name}_operand", reset_less=True)
+                for port, name in ((self.weights, "weight"), (self.value, "value"))
+            )
+            m.d.sync += [
+                register.eq(port)
+                for register, port in zip(operands, (self.weights, self.value), strict=True)
+            ]
         for lane in range(self.count):
-            m.d.sync += self.products[lane].eq(self._product(m, lane))
+            # Without reset, as are the registers inside a multiplier.
+            product = Signal(self.product, name=f"product_{lane}", reset_less=True)
+            m.d.sync += product.eq(self._product(m, lane, operands))
+            m.d.comb += self.products[lane].eq(product)
         return m
 
-    def _product(self, m, lane):
+    def _product(self, m, lane, operands):
         """The product, registered `latency` - 1 times."""
-        weight, width = self.weights[lane], self.value_shape.width
+        weights, value = operands
+        weight, width = weights[lane], self.value_shape.width
         if self.kind == "dsp":
-            return weight * self.value
+            return weight * value
         if self.kind == "shift":
             total = C(0, self.product)
             for bit in range(width):
-                total = total | Mux(self.value[bit], weight << bit, 0)
+                total = total | Mux(value[bit], weight << bit, 0)
             return total.as_signed()
-        terms = [Mux(self.value[bit], weight, 0).as_signed() << bit for bit in range(width)]
+        terms = [Mux(value[bit], weight, 0).as_signed() << bit for bit in range(width)]
         if self.value_shape.signed:
             terms[-1] = -terms[-1]
         level = 0

@@ -172,13 +172,14 @@ class LoadDecoder(wiring.Component):
         for k, region in enumerate(self.regions):
             write = getattr(self, f"write_{k}")
             span_bits = region.span.bit_length() - 1
+            first = 1 + region.part_bits
             hit = (address >> span_bits) == (region.base >> span_bits)
             # Registered: the decoder must not be part of the memories' address path.
             m.d.sync += [
                 write.en.eq(high_comes & hit),
                 write.data.eq(Cat(low, byte)),
-                write.part.eq(address[1 : 1 + region.part_bits] if region.part_bits else 0),
-                write.address.eq(address[1 + region.part_bits :]),
+                write.part.eq(address[1:first]),
+                write.address.eq(address[first : first + region.word_bits]),
             ]
         return m
 

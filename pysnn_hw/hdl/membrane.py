@@ -96,42 +96,42 @@ class MembraneBank(wiring.Component):
             m.d.sync += [step.eq(step_pipe[-1][0]), address.eq(step_pipe[-1][1])]
             step_pipe.append((step, address))
 
-        # Same address `distance` steps ahead, seen in stage "read" and carried along.
-        def conflict(distance):
+        # The sums of the steps just ahead, newest first. Stage "add" takes the newest of its own
+        # address, if there is one. That is found in stage "read", so that nothing but a register
+        # follows a block RAM's slow output.
+        total = Signal(self.word)
+        sums, found = [total], []
+        bypassed = range(self.min_distance, self.hazard)
+        for distance in range(2, self.hazard if bypassed else 0):
+            older = Signal(self.word, name=f"total_{distance}")
+            m.d.sync += older.eq(sums[-1])
+            sums.append(older)
+        for distance in bypassed:
             ahead, address = step_pipe[distance]
-            return ahead & (address == self.step_address)
-
-        after1, after2, after3 = Signal(), Signal(), Signal()
-        after1_add = Signal()
-        m.d.sync += [
-            after1.eq(conflict(1) if self.min_distance <= 1 else 0),
-            after2.eq(conflict(2) if self.min_distance <= 2 else 0),
-            after3.eq(conflict(3) if self.min_distance <= 3 else 0),
-            after1_add.eq(after1),
-        ]
+            in_fetch, in_add = Signal(name=f"fetch_{distance}"), Signal(name=f"add_{distance}")
+            m.d.sync += [
+                in_fetch.eq(ahead & (address == self.step_address)),
+                in_add.eq(in_fetch),
+            ]
+            found.append((in_add, distance))
 
         moving = Signal()
-        operand, total, older = Signal(self.word), Signal(self.word), Signal(self.word)
+        operand = Signal(self.word)
         m.d.comb += [
             moving.eq(~self.scanning | self.advance),
             mem.read_address.eq(Mux(self.scanning, self.scan_address, self.step_address)),
             mem.read_enable.eq(moving),
             self.scan_data.eq(operand),
         ]
-        fetched = Signal(self.word)
-        m.d.comb += fetched.as_value().eq(mem.read_data)
-        if self.min_distance <= 3:
-            m.d.sync += older.eq(total)
         with m.If(moving):
-            with m.If(after2):
-                m.d.sync += operand.eq(total)
-            with m.Elif(after3):
-                m.d.sync += operand.eq(older)
-            with m.Else():
-                m.d.sync += operand.eq(fetched)
+            m.d.sync += operand.as_value().eq(mem.read_data)
+        base = Signal(self.word)
+        m.d.comb += base.eq(operand)
+        for is_newest, distance in reversed(found):
+            with m.If(is_newest):
+                m.d.comb += base.eq(sums[distance - 1])
         for lane in range(self.lanes):
-            base = Mux(after1_add, total[lane], operand[lane])
-            m.d.sync += total[lane].eq(base + self.addends[lane])
+            m.d.sync += total[lane].eq(base[lane] + self.addends[lane])
 
         write_step, write_address = step_pipe[3]
         m.d.comb += [

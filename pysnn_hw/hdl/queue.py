@@ -5,6 +5,8 @@ from amaranth.hdl import Module, Value
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from pysnn_hw.hdl.skid import SkidBuffer
+
 __all__ = ["EventQueue"]
 
 
@@ -12,9 +14,9 @@ class EventQueue(wiring.Component):
     """First-in first-out queue of stream transfers.
 
     One transfer in and one out per cycle. A transfer leaves no earlier than `latency` cycles
-    after it entered. The output register keeps the slow clock-to-output of a block RAM off the
-    logic behind it; the input's readiness is a register too (it looks one transfer ahead), so the
-    queue cuts the combinational path between two cores.
+    after it entered. The output's skid buffer keeps the slow clock-to-output of a block RAM off
+    the logic behind it, and that logic's readiness off the queue's counters; the input's readiness
+    is a register too (it looks one transfer ahead), so no combinational path leads through.
 
     Parameters
     ----------
@@ -42,16 +44,15 @@ class EventQueue(wiring.Component):
         width = len(Value.cast(self.i.payload))
         # Its last entry is the memory's own output latch.
         m.submodules.fifo = queue = fifo.SyncFIFOBuffered(width=width, depth=self.depth - 1)
+        m.submodules.skid = skid = SkidBuffer(self.shape)
+        wiring.connect(m, skid.o, wiring.flipped(self.o))
         m.d.comb += [
             queue.w_data.eq(Value.cast(self.i.payload)),
             queue.w_en.eq(self.i.valid & self.i.ready),
-            queue.r_en.eq(~self.o.valid | self.o.ready),
+            queue.r_en.eq(skid.i.ready),
+            skid.i.valid.eq(queue.r_rdy),
+            Value.cast(skid.i.payload).eq(queue.r_data),
         ]
         # One more may be on its way in: ready now promises a place after that one.
         m.d.sync += self.i.ready.eq(queue.level < self.depth - 3)
-        with m.If(queue.r_en):
-            m.d.sync += [
-                self.o.valid.eq(queue.r_rdy),
-                Value.cast(self.o.payload).eq(queue.r_data),
-            ]
         return m

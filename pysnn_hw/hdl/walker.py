@@ -193,12 +193,17 @@ class TapWalker(wiring.Component):
         group_left = Signal(range(max(groups, 2)))
         row_address = Signal.like(step.address)
         row_weight = Signal(weight_shape)
+        # Registers beside the counters: readiness starts here, and must not start late.
         last_group, last_column, last_row = Signal(), Signal(), Signal()
+
+        def count_down(left, last):
+            return [left.eq(left - 1), last.eq(left == 1)]
+
+        def reload(left, last, value):
+            return [left.eq(value), last.eq(value == 0)]
+
         m.d.comb += [
             self.o.valid.eq(busy),
-            last_group.eq(group_left == 0),
-            last_column.eq(x_left == 0),
-            last_row.eq(y_left == 0),
             walk_load.eq(
                 sum_valid
                 & Mux(
@@ -210,14 +215,17 @@ class TapWalker(wiring.Component):
         m.d.comb += self.marker.eq(Mux(mark, kind, EventKind.SPIKE))
         with m.If(self.o.ready & busy):
             with m.If(~last_group):
-                m.d.sync += [group_left.eq(group_left - 1), step.weight.eq(step.weight + 1)]
+                m.d.sync += [
+                    *count_down(group_left, last_group),
+                    step.weight.eq(step.weight + 1),
+                ]
                 m.d.sync += [step.address[b].eq(step.address[b] + 1) for b in range(by * bx)]
             with m.Elif(~last_column):
                 jump = x_jump - (groups - 1)
                 weight_jump = x_weight_jump - (groups - 1)
                 m.d.sync += [
-                    group_left.eq(groups - 1),
-                    x_left.eq(x_left - 1),
+                    *reload(group_left, last_group, groups - 1),
+                    *count_down(x_left, last_column),
                     step.weight.eq(step.weight + _constant(weight_jump, weight_shape)),
                 ]
                 m.d.sync += [
@@ -226,9 +234,9 @@ class TapWalker(wiring.Component):
                 ]
             with m.Elif(~last_row):
                 m.d.sync += [
-                    group_left.eq(groups - 1),
-                    x_left.eq(x_reload),
-                    y_left.eq(y_left - 1),
+                    *reload(group_left, last_group, groups - 1),
+                    *reload(x_left, last_column, x_reload),
+                    *count_down(y_left, last_row),
                     step.weight.eq(row_weight + _constant(y_weight_jump, weight_shape)),
                     row_weight.eq(row_weight + _constant(y_weight_jump, weight_shape)),
                 ]
@@ -247,10 +255,10 @@ class TapWalker(wiring.Component):
                 step.mask.eq(mask2),
                 step.weight.eq(weight2),
                 step.value.eq(value2),
-                y_left.eq(y_left2),
-                x_left.eq(x_left2),
+                *reload(y_left, last_row, y_left2),
+                *reload(x_left, last_column, x_left2),
                 x_reload.eq(x_left2),
-                group_left.eq(groups - 1),
+                *reload(group_left, last_group, groups - 1),
                 row_weight.eq(weight2),
             ]
             for b in range(by * bx):

@@ -211,6 +211,7 @@ def _run(  # type: ignore[no-untyped-def]
     level = np.zeros(ports, np.int64)
     latched = np.zeros(ports, np.bool_)
     offered = np.zeros(ports, np.bool_)
+    set_aside = np.zeros(ports, np.bool_)
     left_queue = np.zeros(ports, np.int64)
     push = np.zeros(ports, np.bool_)
     taken = np.zeros(ports, np.bool_)
@@ -506,11 +507,15 @@ def _run(  # type: ignore[no-untyped-def]
                         lookup_token[q] = head
                 if offered[q] and queue_ready:
                     left_queue[q] += 1
-                read = (not offered[q]) or queue_ready
+                read = not set_aside[q]
                 full = level[q] + int(latched[q])
                 inner = level[q] != 0 and ((not latched[q]) or read)
-                if read:
-                    offered[q] = latched[q]
+                moved = read and latched[q]
+                if queue_ready or not offered[q]:
+                    offered[q] = set_aside[q] or moved
+                    set_aside[q] = False
+                elif moved:
+                    set_aside[q] = True
                 if inner:
                     latched[q] = True
                 elif read:

@@ -20,8 +20,11 @@ from pysnn_hw.plan.cycles import chain_timing
 from pysnn_hw.plan.memory import Family
 from pysnn_hw.plan.schedule import CorePlan, LaneKind, MemoryKind, Schedule, simple_schedule
 
-LINK_COST = {"ecp5": Cost(lut=1400, ff=900, bram=3), "ice40": Cost(lut=1900, ff=1400, bram=5)}
-"""Host link, clock crossing and boot."""
+LINK_COST = {"ecp5": Cost(lut=1200, ff=700, bram=3), "ice40": Cost(lut=1250, ff=900, bram=4)}
+"""Host link and clock crossings."""
+
+BOOT_COST = {"ecp5": Cost(), "ice40": Cost(lut=450, ff=300, bram=1)}
+"""What loads weights into memories that a bitstream cannot fill, if there are any."""
 
 LUT_LIMIT = {"ecp5": 0.80, "ice40": 0.97}
 """Share of the LUTs that a design may use and still place and route at speed."""
@@ -168,9 +171,16 @@ def _ladder(targets: list[float]) -> list[float]:
     return ladder
 
 
+def _total_cost(net: FixedNetwork, schedule: Schedule, family: Family) -> Cost:
+    """Cost of a schedule with everything around it."""
+    cost = network_cost(net, schedule, family) + LINK_COST[family]
+    booted = any(i.weight_memory == "spram" for core in schedule.cores for i in core.inputs)
+    return cost + BOOT_COST[family] if booted else cost
+
+
 def _share(net: FixedNetwork, schedule: Schedule, board: Board) -> float:
     """The largest share of a resource that a schedule uses, link included."""
-    cost = network_cost(net, schedule, board.device.family) + LINK_COST[board.device.family]
+    cost = _total_cost(net, schedule, board.device.family)
     available = _available(board)
     return float(max(getattr(cost, n) / max(available[n], 1) for n in ("lut", "bram", "spram")))
 
@@ -186,7 +196,7 @@ def evaluate(
     """Predict what a given schedule does and costs on a board."""
     family = family or board.device.family
     cycles = tuple(core_cycles(net, schedule, activity, core) for core in schedule.cores)
-    cost = network_cost(net, schedule, family) + LINK_COST[family]
+    cost = _total_cost(net, schedule, family)
     timing = chain_timing(net, schedule, activity)
     # The first interval still fills the pipeline; a single sample has only its latency.
     interval = timing.interval[1:] if activity.images > 2 else timing.latency
@@ -298,7 +308,7 @@ def _queue_depth(board: Board, kind: str) -> int:
 
 
 _WEIGHTS: tuple[dict[str, float], ...] = (
-    {"lut": 1.0, "bram": 1.0, "dsp": 0.1, "spram": 0.3},
+    {"lut": 1.0, "bram": 1.0, "dsp": 0.3, "spram": 0.3},
     {"lut": 2.0, "bram": 1.0, "dsp": 0.1, "spram": 0.1},
     {"lut": 1.0, "bram": 3.0, "dsp": 0.3, "spram": 0.1},
     {"lut": 3.0, "bram": 3.0, "dsp": 0.1, "spram": 0.1},
@@ -306,15 +316,20 @@ _WEIGHTS: tuple[dict[str, float], ...] = (
 )
 """Relative prices at which the cheapest folding is sought; the first that fits is taken.
 
-Multipliers have no other use, so they are cheap.
+Multipliers have no other use, so they are cheap; those of `_DSP_PRICE` cost more than that.
 """
+
+_DSP_PRICE = {"ecp5": 10.0, "ice40": 0.3}
+"""A large device has logic to spare, and the ways to and from the few columns of multipliers would
+limit the clock: they are the last resort there. A small one needs every logic cell."""
 
 
 def _price(cost: Cost, board: Board, weights: dict[str, float]) -> float:
     available = _available(board)
     price = 0.0
     for name, count in available.items():
-        price += weights[name] * getattr(cost, name) / max(count, 1)
+        weight = weights[name] * (_DSP_PRICE[board.device.family] if name == "dsp" else 1.0)
+        price += weight * getattr(cost, name) / max(count, 1)
     return price
 
 
@@ -333,7 +348,7 @@ def _fit(
     for weights in _WEIGHTS:
         chosen = tuple(_cheapest(choices, board, weights).core for choices in allowed)
         schedule = Schedule(chosen, family)
-        cost = network_cost(net, schedule, family) + LINK_COST[family]
+        cost = _total_cost(net, schedule, family)
         if not shortfalls(board, cost):
             return schedule
     return None

@@ -18,8 +18,11 @@ def value_bits(value_range: tuple[int, int]) -> int:
 def lane_latency(kind: str, bits: int) -> int:
     """Cycles from operands to product for values of so many bits.
 
-    A multiplier of adders sums the partial products pairwise, one level a cycle.
+    A multiplier of adders sums the partial products pairwise, one level a cycle; a hardware
+    multiplier has a register on either side.
     """
+    if kind == "dsp":
+        return 2
     return max(1, (bits - 1).bit_length()) if kind == "lut" else 1
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from pysnn_hw.hdl.link.parameters import LinkParameters
 from pysnn_hw.ir.snn import FixedNetwork
+from pysnn_hw.ir.widths import population_widths
 
 __all__ = ["fingerprint", "link_parameters"]
 
@@ -43,4 +44,5 @@ def link_parameters(
         fingerprint=fingerprint(net),
         clock_mhz=clock_mhz,
         address_width=address_width,
+        score_bits=population_widths(net, net.populations[-1].name).bits,
     )

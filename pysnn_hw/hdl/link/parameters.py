@@ -34,6 +34,8 @@ class LinkParameters:
         Clock of the accelerator in MHz, rounded; only told to the host.
     address_width
         Bits of an address on the ``boot`` stream; 0 leaves that stream out.
+    score_bits
+        Width of a score, at most 32.
     timeout_bytes
         Silence within a frame, in byte times of the UART, after which the frame is given up.
     """
@@ -46,6 +48,7 @@ class LinkParameters:
     fingerprint: int = 0
     clock_mhz: int = 0
     address_width: int = 0
+    score_bits: int = 32
     timeout_bytes: int = 2048
 
     def __post_init__(self) -> None:
@@ -58,6 +61,7 @@ class LinkParameters:
             ("fingerprint", 0, (1 << 32) - 1),
             ("clock_mhz", 0, (1 << 16) - 1),
             ("address_width", 0, 32),
+            ("score_bits", 1, 32),
             ("timeout_bytes", 1, 1 << 16),
         ):
             value = getattr(self, name)
@@ -133,7 +137,12 @@ class LinkParameters:
     def result_layout(self) -> data.StructLayout:
         """Layout of the stream out of the accelerator."""
         return data.StructLayout(
-            {"score": signed(32), "winner": self.winner_shape, "error": 1, "last": 1}
+            {
+                "score": signed(self.score_bits),
+                "winner": self.winner_shape,
+                "error": 1,
+                "last": 1,
+            }
         )
 
     @property

@@ -54,6 +54,8 @@ class ReplyWriter(wiring.Component):
         outcome, result, o = self.i.p, self.result, self.o
         step = Signal(range(self.parameters.info.layout.size))
         winner, error = Signal(16), Signal()
+        score = Signal(8 * SCORE_BYTES)
+        m.d.comb += score.eq(result.p.score)  # extends the sign
         moves, ends = Signal(), Signal()
         m.d.comb += [moves.eq(o.valid & o.ready), ends.eq(moves & o.p.last)]
         m.d.comb += self.i.ready.eq(ends)
@@ -83,7 +85,6 @@ class ReplyWriter(wiring.Component):
                     with m.If(ends):
                         m.next = "TYPE"
             with m.State("SCORES"):
-                score = result.p.score.as_unsigned()
                 m.d.comb += [o.valid.eq(result.valid), o.p.data.eq(score.word_select(step[:2], 8))]
                 with m.If(moves & (step == SCORE_BYTES - 1)):
                     m.d.comb += result.ready.eq(1)

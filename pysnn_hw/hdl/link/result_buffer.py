@@ -40,7 +40,7 @@ class ResultBuffer(wiring.Component):
         m = Module()
         classes = self.parameters.classes
         m.submodules.scores = scores = memory.Memory(
-            shape=signed(32), depth=max(2, classes), init=[]
+            shape=signed(self.parameters.score_bits), depth=max(2, classes), init=[]
         )
         write, read = scores.write_port(), scores.read_port()
         count, pointer = Signal(range(classes + 1)), Signal(range(classes + 1))
