@@ -31,7 +31,7 @@ from pysnn_hw.resources import resource
 
 DEMO = (
     ("mnist_cnn", "ulx3s-85f", ConvertOptions()),
-    ("mnist_small", "icebreaker", ConvertOptions(levels=3, weight_bits=4)),
+    ("mnist_small", "icebreaker", ConvertOptions(weight_bits=4)),
 )
 """Bundled models and the boards that they are for."""
 

@@ -110,10 +110,13 @@ class ReadoutCore(wiring.Component):
                 m.d.comb += acc.enable.eq(1)
                 with m.If(acc.settled):
                     with m.If(acc.marker == EventKind.STEP):
-                        m.d.comb += acc.resume.eq(1)
+                        m.next = "resume"
                     with m.Else():
                         m.d.comb += scan.start.eq(1)
                         m.next = "send"
+            with m.State("resume"):  # a cycle of its own: the way back to the queues is long
+                m.d.comb += acc.resume.eq(1)
+                m.next = "accumulate"
             with m.State("send"):
                 m.d.comb += acc.scanning.eq(1)
                 with m.If(finished):

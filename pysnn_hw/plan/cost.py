@@ -45,11 +45,17 @@ def memory_cost(family: Family, kind: str, depth: int, width: int, *, rom: bool 
     return Cost(lut=width * (rows + (rows - 1) * 0.6), ff=width)
 
 
-def lane_cost(kind: str, weight_bits: int, value_bits: int, *, signed: bool) -> Cost:
+_DSP_PRODUCT = {"ecp5": 9, "ice40": 11}
+"""Narrower products than this are built of logic by yosys, whatever is asked for."""
+
+
+def lane_cost(family: Family, kind: str, weight_bits: int, value_bits: int, signed: bool) -> Cost:
     """One lane: weight times value, registered."""
     product = weight_bits + value_bits
     if kind == "dsp":
-        return Cost(ff=product, dsp=1)
+        if product + (not signed) >= _DSP_PRODUCT[family]:
+            return Cost(ff=2 * product, dsp=1)
+        return Cost(lut=(value_bits - 1) * (weight_bits + 2), ff=2 * product)
     if kind == "add" or value_bits == 1:
         return Cost(lut=weight_bits, ff=weight_bits)
     if kind == "shift":
@@ -130,7 +136,9 @@ def core_cost(net: FixedNetwork, schedule: Schedule, core: CorePlan, family: Fam
         total = total + port_cost(
             family, geometry, port.weight_memory, port.queue_depth, event_bits, weight_bits
         )
-    lane = lane_cost(core.lane_kind, weight_bits, value_bits, signed=signed)
+        if core.lane_kind == "shift":
+            total = total + Cost(lut=event_bits + 2 * value_bits, ff=event_bits)  # splits values
+    lane = lane_cost(family, core.lane_kind, weight_bits, value_bits, signed)
     for _ in range(core.total_lanes):
         total = total + lane
     total = total + membrane_cost(family, core, scan.bank_words(), width.bits, distance)

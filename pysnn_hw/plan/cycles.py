@@ -227,7 +227,7 @@ def _run(  # type: ignore[no-untyped-def]
     mark_kind = np.zeros(ports, np.int64)
     remain = np.zeros(ports, np.int64)
 
-    # Phases: 0 reset, 1 init, 2 accumulate, 3 fire.
+    # Phases: 0 reset, 1 init, 2 accumulate, 3 fire, 4 resume.
     phase = np.zeros(cores, np.int64)
     issuing = np.zeros(cores, np.bool_)
     left = settle.copy()
@@ -434,11 +434,14 @@ def _run(  # type: ignore[no-untyped-def]
             elif phase[c] == 2:
                 if settled:
                     if not fires[c] and kind == STEP:
-                        resume = True
+                        phase[c] = 4
                     else:
                         start = True
                         repeat[c] = 0
                         phase[c] = 3
+            elif phase[c] == 4:
+                resume = True
+                phase[c] = 2
             elif done[c]:
                 if fires[c]:
                     base[c] += words[c]
