@@ -31,7 +31,7 @@ def _vectors() -> dict[str, Any]:
 
 
 async def _reset(dut: Any) -> None:
-    dut.i__valid.value = dut.i__payload.value = dut.o__ready.value = 0
+    dut.i__valid.value = dut.i__payload.value = dut.o__ready.value = dut.pause.value = 0
     if hasattr(dut, "boot__valid"):
         dut.boot__valid.value = dut.boot__payload.value = 0
     dut.rst.value = 1
@@ -49,7 +49,15 @@ async def _boot(dut: Any, words: Sequence[int]) -> None:
             await RisingEdge(dut.clk)
 
 
-async def _run(dut: Any, offer: float, take: float) -> None:
+async def _hold_up(dut: Any, rng: random.Random, chance: float) -> None:
+    """Pause each stream inside, at random in every cycle, until cancelled."""
+    while True:
+        bits = (rng.random() < chance for _ in range(len(dut.pause)))
+        dut.pause.value = sum(bit << k for k, bit in enumerate(bits))
+        await RisingEdge(dut.clk)
+
+
+async def _run(dut: Any, offer: float, take: float, pause: float = 0.0) -> None:
     vectors = _vectors()
     await _reset(dut)
     await _boot(dut, vectors["boot"])
@@ -61,8 +69,11 @@ async def _run(dut: Any, offer: float, take: float) -> None:
     watches = [cocotb.start_soon(monitor.watch()) for monitor in monitors]
     words = [word for image in vectors["inputs"] for word in image]
     sender = cocotb.start_soon(drive(dut, "i", words, rng, offer))
+    holder = cocotb.start_soon(_hold_up(dut, random.Random(rng.random()), pause))
     got = await collect(dut, "o", len(vectors["outputs"]), rng, take)
     await sender
+    holder.cancel()
+    dut.pause.value = 0
     dut.o__ready.value = 1
     for _ in range(_QUIET_CYCLES):
         await RisingEdge(dut.clk)
@@ -94,6 +105,13 @@ async def stalled(dut: Any) -> None:
     """An output that is rarely taken: back-pressure reaches up to the input."""
     Clock(dut.clk, 10, unit="ns").start()
     await _run(dut, 1.0, 0.02)
+
+
+@cocotb.test()
+async def held_up(dut: Any) -> None:
+    """Every stream between encoder, cores and readout pauses at random."""
+    Clock(dut.clk, 10, unit="ns").start()
+    await _run(dut, 0.9, 0.9, 0.7)
 
 
 @cocotb.test()

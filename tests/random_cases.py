@@ -44,7 +44,8 @@ def random_case(seed: int, *, images: int = 6) -> Case:
             _ = Design(net, schedule).probes
         except PlanError:
             continue
-        pressure = Pressure(*rng.choice([0.05, 0.4, 1.0], 2).tolist(), seed=seed)
+        offer, take = rng.choice([0.05, 0.4, 1.0], 2).tolist()
+        pressure = Pressure(offer, take, float(rng.choice([0.0, 0.3, 0.9])), seed)
         return Case(seed, net, schedule, random_images(rng, net, images), pressure)
 
 

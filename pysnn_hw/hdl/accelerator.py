@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from pysnn_hw.hdl.core import FireCore, probe_signature
 from pysnn_hw.hdl.encode import PixelEncoder
 from pysnn_hw.hdl.fork import Fork
+from pysnn_hw.hdl.gate import StreamGate
 from pysnn_hw.hdl.load import LoadDecoder, contents, load_layout, place
 from pysnn_hw.hdl.readout import Readout
 from pysnn_hw.hdl.readout_core import ReadoutCore
@@ -33,7 +34,7 @@ class Accelerator(wiring.Component):
     schedule
         One dedicated core per population.
     probes
-        Whether the verification outputs exist.
+        Whether the members for verification exist.
 
     Members
     -------
@@ -50,6 +51,8 @@ class Accelerator(wiring.Component):
         With probes, for each fire population k.
     readout_issued, readout_holding : Out(1)
         With probes.
+    pause : In(streams inside)
+        With probes: bit k holds up stream k between encoder, cores and readout (`StreamGate`).
     """
 
     def __init__(self, net: FixedNetwork, schedule: Schedule, *, probes: bool = False):
@@ -84,6 +87,7 @@ class Accelerator(wiring.Component):
                 members[f"probe_{k}"] = Out(probe_signature(spec))
             members["readout_issued"] = Out(1)
             members["readout_holding"] = Out(1)
+            members["pause"] = In(len(net.projections) + 1)
         super().__init__(members)
 
     def boot_contents(self) -> bytes:
@@ -104,12 +108,13 @@ class Accelerator(wiring.Component):
             m.submodules[f"core_{spec.population.name}"] = self.cores[spec.population.name]
         m.submodules.readout = self.readout
 
-        self._distribute(m, INPUT, self.encoder.o)
+        gates = self._gates(m)
+        self._distribute(m, INPUT, self.encoder.o, gates)
         for spec in self.specs[:-1]:
             name = spec.population.name
-            self._distribute(m, name, self.cores[name].o)
+            self._distribute(m, name, self.cores[name].o, gates)
         last = self.cores[self.specs[-1].population.name]
-        wiring.connect(m, last.o, self.readout.i)
+        self._join(m, last.o, self.readout.i, gates)
         wiring.connect(m, self.encoder.status, self.readout.status)
         wiring.connect(m, self.readout.o, wiring.flipped(self.o))
 
@@ -131,7 +136,28 @@ class Accelerator(wiring.Component):
             ]
         return m
 
-    def _distribute(self, m, source, events):
+    def _gates(self, m):
+        """Makers of a gate for each stream inside, in the order of ``pause``; none without it."""
+        for k in range(len(self.pause) if self.probes else 0):
+
+            def gate(shape, k=k):
+                m.submodules[f"gate_{k}"] = made = StreamGate(shape)
+                m.d.comb += made.pause.eq(self.pause[k])
+                return made
+
+            yield gate
+
+    def _join(self, m, producer, consumer, gates):
+        """Connects two streams, through a gate if there are any."""
+        make = next(gates, None)
+        if make is None:
+            wiring.connect(m, producer, consumer)
+            return
+        gate = make(producer.payload.shape())
+        wiring.connect(m, producer, gate.i)
+        wiring.connect(m, gate.o, consumer)
+
+    def _distribute(self, m, source, events, gates):
         """Connects one population's events to every projection that starts there."""
         consumers = []
         for projection in self.net.out_of(source):
@@ -140,9 +166,9 @@ class Accelerator(wiring.Component):
             target = self.cores[projection.target]
             consumers.append(getattr(target, f"i_{names.index(projection.name)}"))
         if len(consumers) == 1:
-            wiring.connect(m, events, consumers[0])
+            self._join(m, events, consumers[0], gates)
             return
         m.submodules[f"fork_{source}"] = fork = Fork(events.payload.shape(), count=len(consumers))
         wiring.connect(m, events, fork.i)
         for k, consumer in enumerate(consumers):
-            wiring.connect(m, getattr(fork, f"o_{k}"), consumer)
+            self._join(m, getattr(fork, f"o_{k}"), consumer, gates)

@@ -105,6 +105,11 @@ class Design:
         return self.net.populations[-1].channels
 
     @property
+    def inner_streams(self) -> int:
+        """Streams between encoder, cores and readout that ``pause`` can hold up."""
+        return len(self.net.projections) + 1
+
+    @property
     def output_words(self) -> int:
         """32-bit words of one transfer on ``o``."""
         return words_for(int(self._accelerator.readout.o_layout.size))

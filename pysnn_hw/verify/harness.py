@@ -29,10 +29,13 @@ TRACED = Profile("-O0", trace=True)
 
 @dataclass(frozen=True)
 class Pressure:
-    """Random gaps and back-pressure: chance per cycle that an input is offered, an output taken."""
+    """Random gaps and back-pressure: chance per cycle that an input is offered, an output taken,
+    and each stream inside held up.
+    """
 
     offer: float = 1.0
     take: float = 1.0
+    pause: float = 0.0
     seed: int = 1
 
 
@@ -110,6 +113,7 @@ def harness_source(design: Design) -> str:
         output_words=design.output_words,
         timesteps=design.net.timesteps,
         probes=design.probes,
+        streams=design.inner_streams,
         cores=cores,
         boots=len(design.boot_words) > 0,
     )
@@ -173,7 +177,9 @@ def run_harness(
     ``wave`` is (file, first cycle, last cycle) and needs a traced executable.
     """
     report = vectors.with_suffix(".json")
-    chances = [min(_ALWAYS, round(p * _ALWAYS)) for p in (pressure.offer, pressure.take)]
+    chances = [
+        min(_ALWAYS, round(p * _ALWAYS)) for p in (pressure.offer, pressure.take, pressure.pause)
+    ]
     numbers = [pressure.seed, *chances, patience]
     command = [str(executable), str(vectors), str(report), *map(str, numbers)]
     if wave is not None:

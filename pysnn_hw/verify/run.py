@@ -19,7 +19,7 @@ from pysnn_hw.verify.harness import Pressure
 from pysnn_hw.verify.lint import lint
 from pysnn_hw.verify.verilator import find_verilator
 
-_PRESSURE = Pressure(offer=0.5, take=0.05, seed=7)
+_PRESSURE = Pressure(offer=0.5, take=0.05, pause=0.3, seed=7)
 
 
 @dataclass(frozen=True)

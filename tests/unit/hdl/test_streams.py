@@ -6,9 +6,11 @@ import random
 
 import pytest
 from amaranth.hdl import unsigned
+from amaranth.sim import Simulator
 
 from pysnn_hw.hdl.events import EventKind
 from pysnn_hw.hdl.fork import Fork
+from pysnn_hw.hdl.gate import StreamGate
 from pysnn_hw.hdl.queue import EventQueue
 from pysnn_hw.hdl.skid import SkidBuffer
 from pysnn_hw.hdl.split import BitSplitter
@@ -76,3 +78,43 @@ def test_splitter(pace: tuple[float, float]) -> None:
         assert traffic.cycles["o"][-1] - traffic.cycles["o"][0] == len(want) - 1
     with pytest.raises(ValueError, match="must not be negative"):
         BitSplitter(shape, (-1, 1))
+
+
+@pytest.mark.parametrize("pace", PACES)
+def test_gate_without_pauses_costs_no_cycle(pace: tuple[float, float]) -> None:
+    items = list(range(60))
+    traffic = run(StreamGate(unsigned(8)), {"i": items}, {"o": 60}, pace=pace)
+    assert traffic.payloads["o"] == items
+    assert traffic.cycles["o"] == traffic.cycles["i"]
+
+
+def test_gate_begins_nothing_while_paused_and_withdraws_nothing() -> None:
+    dut = StreamGate(unsigned(8))
+    rng = random.Random(4)
+    seen: list[int] = []
+    held = 0
+
+    async def bench(ctx) -> None:
+        nonlocal held
+        ctx.set(dut.i.valid, 1)
+        standing = False
+        for _ in range(400):
+            pause, ready = rng.random() < 0.5, rng.random() < 0.5
+            ctx.set(dut.pause, pause)
+            ctx.set(dut.o.ready, ready)
+            ctx.set(dut.i.payload, len(seen))
+            offers = bool(ctx.get(dut.o.valid))
+            assert offers == (standing or not pause)
+            assert ctx.get(dut.i.ready) == (ready and offers)
+            held += standing and pause
+            if offers and ready:
+                seen.append(ctx.get(dut.o.payload))
+            standing = offers and not ready
+            await ctx.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert seen == list(range(len(seen)))
+    assert held > 20
