@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4
 """Largest relative difference between a model and its import."""
-KINDS = "a .onnx file, a .pt2 file, file.py:factory or a torch.nn.Module"
+KINDS = "a .onnx, .pt2, .keras or .h5 file, file.py:factory or a torch.nn.Module"
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,9 @@ def import_model(
     Parameters
     ----------
     source
-        A torch module, or the path of a ``.pt2`` or ``.onnx`` file (nothing in these is run), or
-        ``path/to/module.py:factory``, which *is* run: the factory returns a torch module.
+        A torch module or Keras model; or the path of a ``.pt2``, ``.onnx``, ``.keras`` or ``.h5``
+        file (nothing in these is run); or ``path/to/module.py:factory``, which *is* run: the
+        factory returns a torch module or Keras model.
     input_shape
         (C, H, W), or (K,) for a network on vectors. Needed for modules (unless they have an
         attribute ``input_shape``) and where an ONNX file leaves it open.
@@ -97,7 +99,7 @@ def _walk(source: str | Path | torch.nn.Module, input_shape: Sequence[int] | Non
         _require("torch", text)
         return _walk_module(_make_module(Path(path), factory), input_shape, text)
     file = Path(source)
-    if file.suffix not in (".onnx", ".pt2"):
+    if file.suffix not in (".onnx", ".pt2", ".keras", ".h5"):
         raise ModelError(text, "is not a kind of model that can be imported", f"give {KINDS}")
     if not file.is_file():
         raise ModelError(text, "there is no such file")
@@ -110,6 +112,13 @@ def _walk(source: str | Path | torch.nn.Module, input_shape: Sequence[int] | Non
         builder, output = onnx.build(model)
         return _Walked(file.name, builder, output, onnx.reference(model))
     _require("torch", text)
+    if file.suffix in (".keras", ".h5"):
+        _require("h5py", text, "keras")
+        from pysnn_hw.frontend import keras
+
+        saved = keras.load_model(file, input_shape)
+        builder, output = keras.build(saved)
+        return _Walked(file.name, builder, output, keras.make_reference(saved))
     from pysnn_hw.frontend import torch_export
 
     program = torch_export.load_program(file)
@@ -120,6 +129,13 @@ def _walk(source: str | Path | torch.nn.Module, input_shape: Sequence[int] | Non
 
 
 def _walk_module(module: Any, input_shape: Sequence[int] | None, where: str) -> _Walked:
+    # With its torch backend a Keras model is a torch module, too, so this comes first.
+    if _is_keras(module):
+        from pysnn_hw.frontend import keras
+
+        saved = keras.save_and_load(module, input_shape)
+        builder, output = keras.build(saved)
+        return _Walked(where, builder, output, keras.model_reference(module, saved))
     import torch
 
     from pysnn_hw.frontend import torch_export
@@ -140,10 +156,16 @@ def _walk_module(module: Any, input_shape: Sequence[int] | None, where: str) -> 
     return _Walked(where, builder, output, torch_export.module_reference(module, shape))
 
 
-def _require(package: str, where: str) -> None:
+def _is_keras(module: Any) -> bool:
+    """Whether ``module`` is a Keras model; whoever made one has imported Keras."""
+    package: Any = sys.modules.get("keras")
+    return package is not None and isinstance(module, getattr(package, "Model", ()))
+
+
+def _require(package: str, where: str, extra: str = "") -> None:
     """Importing needs more than running: its packages are optional."""
     if importlib.util.find_spec(package) is None:
-        hint = f"pip install 'pysnn-hw[{package}]'"
+        hint = f"pip install 'pysnn-hw[{extra or package}]'"
         raise ModelError(where, f"the package {package!r} is needed to import it", hint)
 
 
