@@ -6,12 +6,24 @@ The same generator state gives the same network, so a failure is reproduced by i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from pysnn_hw.golden.reference import simulate_reference
-from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork, Input, Pool, Population, Projection, Shape
+from pysnn_hw.ir.snn import (
+    INPUT,
+    PLAIN,
+    Array,
+    FixedNetwork,
+    Input,
+    Neuron,
+    Pool,
+    Population,
+    Projection,
+    Shape,
+)
 from pysnn_hw.ir.widths import post_fire_interval
 
 
@@ -21,6 +33,7 @@ def random_network(
     timesteps: int | None = None,
     spike_max: int | None = None,
     depth: int | None = None,
+    neurons: Sequence[Neuron] | None = None,
     pools: tuple[str, ...] = ("sum", "max"),
     overlap: bool = True,
     residual: bool | None = None,
@@ -34,6 +47,8 @@ def random_network(
     timesteps, spike_max, depth
         T, the largest spike value and the number of fire populations; drawn if None (1..6, one
         of 1, 2, 3, 7, 15, 1..3).
+    neurons
+        How populations fire, drawn from these; None for all kinds, every other one plain.
     pools, overlap
         Pooling modes to draw from (may be empty); whether windows may overlap or leave gaps.
     residual
@@ -52,7 +67,8 @@ def random_network(
         must_skip = residual is True and layer == depth - 1
         skip = layer > 0 and (must_skip or (residual is None and rng.random() < 0.5))
         projections = draw.layer(net, source, name, skip)
-        net = _add_population(net, projections, spike_max, rng)
+        neuron = draw.neuron() if neurons is None else neurons[draw.upto(len(neurons)) - 1]
+        net = _add_population(net, projections, spike_max, neuron, rng)
         source = name
     pool = draw.pool(net.shape_of(source))
     inputs = int(
@@ -94,6 +110,17 @@ class _Draw:
         if self.rng.random() < 0.5:
             zero_point = (max(low, 0),) * shape[0]
         return Input(shape, zero_point, low, high)
+
+    def neuron(self) -> Neuron:
+        if self.rng.random() < 0.5:
+            return PLAIN
+        polarity = ("positive", "memory", "signed")[self.upto(2, 0)]
+        return Neuron(
+            polarity,
+            reset=("soft", "soft", "hard")[self.upto(2, 0)],
+            strict=polarity == "positive" and self.rng.random() < 0.5,
+            leak=self.upto(4, 0) if self.rng.random() < 0.5 else 0,
+        )
 
     def weights(self, shape: tuple[int, ...]) -> Array:
         limit = 2 ** self.upto(7) - 1
@@ -157,6 +184,7 @@ def _add_population(
     net: FixedNetwork,
     projections: tuple[Projection, ...],
     spike_max: int,
+    neuron: Neuron,
     rng: np.random.Generator,
 ) -> FixedNetwork:
     """Add a fire population whose thresholds suit the currents that random images cause."""
@@ -176,7 +204,11 @@ def _add_population(
     if rng.random() < 0.3:
         threshold = np.array([int(np.median(threshold))])
     v_init = threshold // 2 if rng.random() < 0.7 else np.zeros(1, np.int64)
-    population = Population(name, "fire", view.out_shape, bias, threshold, v_init, spike_max)
+    if rng.random() < 0.1 and v_init.size == channels:
+        v_init = -v_init  # leaks upwards
+    population = Population(
+        name, "fire", view.out_shape, bias, threshold, v_init, spike_max, neuron=neuron
+    )
     net = _extended(net, population, projections)
     lowest, highest = post_fire_interval(net, name)
     low, high = int(lowest.min()), int(highest.max())

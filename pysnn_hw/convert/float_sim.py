@@ -120,6 +120,7 @@ def _run(
     for _ in range(net.timesteps):
         spikes: dict[str, torch.Tensor] = {}
         for name, state in neurons.items():
+            state.leak()
             for p in net.into(name):
                 if p.source != INPUT:
                     sent = spikes[p.source]
@@ -148,12 +149,20 @@ class _Neurons:
 
         self.fires = population.kind == "fire"
         self.hi = population.spike_max
+        self.neuron = population.neuron
+        self.whole = isinstance(net, FixedNetwork)
         self.drive = sum(constant, start=column(population.bias))
         self.v = column(population.v_init).expand(len(x), *population.shape).clone()
         self.count = torch.zeros_like(self.v)
         self.threshold = column(population.threshold) if self.fires else None
         acts = isinstance(net, FixedNetwork) and self.fires and clamps(net, population.name)
         self.limits = (population.v_min, population.v_max) if acts else None
+
+    def leak(self) -> None:
+        """Lose what leaks before the step; integers lose integers."""
+        if self.neuron.leak:
+            lost = self.v * 2.0**-self.neuron.leak
+            self.v.sub_(lost.floor_() if self.whole else lost)
 
     def integrate(self, current: torch.Tensor) -> None:
         self.v.add_(current)
@@ -163,8 +172,15 @@ class _Neurons:
         self.v.add_(self.drive)
         if self.threshold is None:
             return self.v
-        spikes = (self.v / self.threshold).floor_().clamp_(0, self.hi)
-        self.v.addcmul_(spikes, self.threshold, value=-1)
+        quotient = self.v / self.threshold
+        spikes = quotient.ceil_().sub_(1) if self.neuron.strict else quotient.floor_()
+        spikes.clamp_(0 if self.neuron.polarity == "positive" else -self.hi, self.hi)
+        if self.neuron.polarity == "memory":
+            spikes = spikes.maximum(-self.count)
+        if self.neuron.reset == "hard":
+            self.v.masked_fill_(spikes != 0, 0)
+        else:
+            self.v.addcmul_(spikes, self.threshold, value=-1)
         if self.limits is not None:
             self.v.clamp_(*self.limits)
         self.count.add_(spikes)

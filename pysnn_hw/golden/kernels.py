@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pysnn_hw.golden.program import Output, Program
 
 NO_POOL, SUM_POOL, MAX_POOL = 0, 1, 2
+POSITIVE, MEMORY, SIGNED = 0, 1, 2
 Row = Any
 """One record of a table in `program`; its fields are known to numba, not to a type checker."""
 
@@ -226,11 +227,51 @@ def fire(membrane: Array, current: Array, threshold: Array, limits: Array, spike
         for j in range(len(membrane)):
             u, theta = membrane[j] + current[j], threshold[j]
             s = min(max(np.floor(u / theta), zero), largest)
-            spikes[j] = np.uint8(s)
+            spikes[j] = spikes.dtype.type(s)
             membrane[j] = min(max(u - s * theta, low), high)
     count = 0
     for j in range(len(spikes)):
         count += spikes[j] != 0
+    return count
+
+
+@_compiled
+def leak(membrane: Array, shift: int) -> None:
+    """Let the membranes lose a part of what they hold."""
+    for j in range(len(membrane)):
+        v = np.int64(membrane[j])
+        membrane[j] = v - (v >> shift)
+
+
+@_compiled
+def fire_other(
+    membrane: Array,
+    current: Array,
+    threshold: Array,
+    limits: Array,
+    spikes: Array,
+    population: Row,
+    emitted: Array,
+) -> int:
+    """`fire` for every other neuron than the plain one, in integers; keeps count in ``emitted``."""
+    largest, low, high = np.int64(limits[1]), np.int64(limits[2]), np.int64(limits[3])
+    count = 0
+    for j in range(len(membrane)):
+        u = np.int64(membrane[j]) + np.int64(current[j])
+        theta = np.int64(threshold[j])
+        lowest = np.int64(0)
+        if population.polarity == MEMORY:
+            lowest = -min(largest, np.int64(emitted[j]))
+        elif population.polarity == SIGNED:
+            lowest = -largest
+        s = min(max((u - population.strict) // theta, lowest), largest)
+        v = u - s * theta
+        if population.hard and s != 0:
+            v = np.int64(0)
+        membrane[j] = min(max(v, low), high)
+        spikes[j] = spikes.dtype.type(s)
+        emitted[j] += s
+        count += s != 0
     return count
 
 
@@ -251,7 +292,8 @@ def run(program: Program, images: Array, block: int, output: Output) -> None:
     populations, projections = program.populations, program.projections
     dtype = program.weights.dtype
     membrane, current = np.empty_like(program.bias), np.empty_like(program.bias)
-    spikes = np.empty((block, len(membrane)), np.uint8)
+    spikes = np.empty((block, len(membrane)), output.spike_trace.dtype)
+    emitted = np.empty(len(membrane), np.int32)
     size, length, channels, kernel = 1, 1, 1, 1
     for p in projections:
         size = max(size, p.height * p.width * p.channels)
@@ -266,6 +308,7 @@ def run(program: Program, images: Array, block: int, output: Output) -> None:
         _copy(program.v_init, membrane)
         _copy(program.bias, current)
         _copy(program.state, state)
+        emitted[:] = 0
         for k in range(len(projections)):
             p = projections[k]
             if p.source < 0:
@@ -281,6 +324,8 @@ def run(program: Program, images: Array, block: int, output: Output) -> None:
                 for t in range(steps):
                     if not populations[n].fires:
                         mine[:] = 0
+                    elif populations[n].leak:
+                        leak(mine, populations[n].leak)
                     for k in range(len(projections)):
                         p = projections[k]
                         if p.target == n and p.source >= 0:
@@ -288,7 +333,17 @@ def run(program: Program, images: Array, block: int, output: Output) -> None:
                             output.sops[i, k] += accumulate(
                                 mine, events, p, program.weights, *scratch
                             )
-                    if populations[n].fires:
+                    if populations[n].other:
+                        output.spikes[i, n] += fire_other(
+                            mine,
+                            constant,
+                            program.threshold[first:last],
+                            program.limits[n],
+                            spikes[t, first:last],
+                            populations[n],
+                            emitted[first:last],
+                        )
+                    elif populations[n].fires:
                         output.spikes[i, n] += fire(
                             mine,
                             constant,

@@ -12,7 +12,7 @@ import numpy as np
 from pysnn_hw.errors import DataError
 from pysnn_hw.golden.kernels import run
 from pysnn_hw.golden.program import Output, Program, compile_program
-from pysnn_hw.golden.result import Result, Trace, concatenate
+from pysnn_hw.golden.result import Result, Trace, concatenate, spike_dtype
 from pysnn_hw.ir.check import check_fixed
 from pysnn_hw.ir.snn import Array, FixedNetwork, Population
 
@@ -135,7 +135,7 @@ def run_program(
         scores=np.zeros((n, net.populations[-1].size), np.int64),
         spikes=np.zeros((n, len(net.populations)), np.int64),
         sops=np.zeros((n, len(net.projections)), np.int64),
-        spike_trace=np.empty((kept, net.timesteps, neurons), np.uint8),
+        spike_trace=np.empty((kept, net.timesteps, neurons), spike_dtype(net)),
         membrane_trace=np.empty((kept, neurons), np.int64),
     )
     block = block or max(1, _BLOCK_BYTES // neurons)

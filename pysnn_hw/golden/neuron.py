@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pysnn_hw.ir.snn import Array
+from pysnn_hw.ir.snn import PLAIN, Array, Neuron
 
 
 def fire(
@@ -15,6 +15,8 @@ def fire(
     spike_max: int,
     v_min: int | None = None,
     v_max: int | None = None,
+    neuron: Neuron = PLAIN,
+    emitted: npt.ArrayLike = 0,
 ) -> tuple[Array, Array]:
     """Turn charged membranes ``u`` into spike values and the membranes that remain.
 
@@ -26,19 +28,36 @@ def fire(
         Largest spike value, at least 1.
     v_min, v_max
         Clamp of the remaining membrane; None for no limit.
+    neuron
+        How it fires; its leak is not applied here, see `leaked`.
+    emitted
+        Sum of the spikes before, for polarity ``memory``.
 
     Returns
     -------
     spikes, membranes
-        int64, of the broadcast shape: ``clip(floor(u / threshold), 0, spike_max)`` and
-        ``clip(u - spikes * threshold, v_min, v_max)``.
+        int64, of the broadcast shape, as `pysnn_hw.ir.snn.Neuron` has it.
     """
     charge, theta = np.asarray(u, np.int64), np.asarray(threshold, np.int64)
-    spikes = np.clip(charge // theta, 0, spike_max)
-    remains = charge - spikes * theta
+    lowest: npt.ArrayLike = 0
+    if neuron.polarity == "signed":
+        lowest = -spike_max
+    elif neuron.polarity == "memory":
+        lowest = -np.minimum(spike_max, np.asarray(emitted, np.int64))
+    spikes = np.clip((charge - neuron.strict) // theta, lowest, spike_max)
+    if neuron.reset == "hard":
+        remains = np.where(spikes != 0, 0, charge)
+    else:
+        remains = charge - spikes * theta
     if v_min is not None or v_max is not None:
         remains = np.clip(remains, v_min, v_max)
     return spikes, remains
+
+
+def leaked(v: npt.ArrayLike, neuron: Neuron) -> Array:
+    """The membranes that the next step starts from, int64."""
+    membrane = np.asarray(v, np.int64)
+    return membrane - (membrane >> neuron.leak) if neuron.leak else membrane
 
 
 def integrate_fire(
@@ -49,6 +68,7 @@ def integrate_fire(
     v_init: npt.ArrayLike = 0,
     v_min: int | None = None,
     v_max: int | None = None,
+    neuron: Neuron = PLAIN,
 ) -> tuple[Array, Array]:
     """Run neurons over ``current``, integers of shape (T, ...).
 
@@ -61,5 +81,7 @@ def integrate_fire(
     v = np.broadcast_to(np.asarray(v_init, np.int64), currents.shape[1:])
     spikes = np.empty_like(currents)
     for t, step in enumerate(currents):
-        spikes[t], v = fire(v + step, threshold, spike_max, v_min, v_max)
+        emitted = spikes[:t].sum(axis=0)
+        u = leaked(v, neuron) + step
+        spikes[t], v = fire(u, threshold, spike_max, v_min, v_max, neuron, emitted)
     return spikes, v

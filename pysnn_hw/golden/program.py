@@ -12,15 +12,30 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pysnn_hw.golden.kernels import MAX_POOL, NO_POOL, SUM_POOL, Row
+from pysnn_hw.golden.kernels import (
+    MAX_POOL,
+    MEMORY,
+    NO_POOL,
+    POSITIVE,
+    SIGNED,
+    SUM_POOL,
+    Row,
+)
 from pysnn_hw.ir.snn import INPUT, Array, ConvView, FixedNetwork, Population, Projection
 from pysnn_hw.ir.widths import widths
+
+_POLARITY = {"positive": POSITIVE, "memory": MEMORY, "signed": SIGNED}
 
 POPULATION = np.dtype(
     [
         ("first", np.int64),  # of its neurons, among all neurons of the network
         ("size", np.int64),
         ("fires", np.int64),  # 0 for the readout
+        ("other", np.int64),  # 1 unless the neuron is plain
+        ("polarity", np.int64),  # POSITIVE, MEMORY or SIGNED
+        ("hard", np.int64),
+        ("strict", np.int64),
+        ("leak", np.int64),
     ]
 )
 PROJECTION = np.dtype(
@@ -102,7 +117,7 @@ class Output(NamedTuple):
     sops
         int64 (N, projections).
     spike_trace
-        uint8 (N, T, neurons), each population (H, W, C).
+        `spike_dtype` (N, T, neurons), each population (H, W, C).
     membrane_trace
         int64 (N, neurons), after the last step.
     """
@@ -126,6 +141,11 @@ def compile_program(net: FixedNetwork, dtype: npt.DTypeLike | None = None) -> Pr
     populations["first"] = firsts[:-1]
     populations["size"] = [p.size for p in net.populations]
     populations["fires"] = [p.kind == "fire" for p in net.populations]
+    populations["other"] = [not p.neuron.plain for p in net.populations]
+    populations["polarity"] = [_POLARITY[p.neuron.polarity] for p in net.populations]
+    populations["hard"] = [p.neuron.reset == "hard" for p in net.populations]
+    populations["strict"] = [p.neuron.strict for p in net.populations]
+    populations["leak"] = [p.neuron.leak for p in net.populations]
     projections = np.zeros(len(net.projections), PROJECTION)
     weights: list[Array] = []
     state = 0

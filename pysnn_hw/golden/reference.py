@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pysnn_hw.golden.neuron import fire
-from pysnn_hw.golden.result import Result, Trace
+from pysnn_hw.golden.neuron import fire, leaked
+from pysnn_hw.golden.result import Result, Trace, spike_dtype
 from pysnn_hw.ir.snn import INPUT, Array, ConvView, FixedNetwork, Pool, Population
 
 
@@ -27,7 +27,8 @@ def simulate_reference(net: FixedNetwork, images: Array) -> Result:
         )
     for t in range(steps):
         for population in net.populations:
-            u = membranes[population.name] + per_channel(population, "bias")
+            neuron = population.neuron
+            u = leaked(membranes[population.name], neuron) + per_channel(population, "bias")
             for projection in net.into(population.name):
                 view = projection.as_conv(net.shape_of(projection.source))
                 events = pooled(out[projection.source][:, : t + 1], projection.pool)
@@ -36,8 +37,10 @@ def simulate_reference(net: FixedNetwork, images: Array) -> Result:
                     sops[projection.name] += count_sops(events, view)
             if population.kind == "fire":
                 theta = per_channel(population, "threshold")
+                emitted = out[population.name][:, :t].sum(axis=1)
+                limits = population.v_min, population.v_max
                 out[population.name][:, t], u = fire(
-                    u, theta, population.spike_max, population.v_min, population.v_max
+                    u, theta, population.spike_max, *limits, neuron, emitted
                 )
             membranes[population.name] = u
     scores = membranes[net.populations[-1].name].reshape(n, -1)
@@ -47,7 +50,7 @@ def simulate_reference(net: FixedNetwork, images: Array) -> Result:
         scores.argmax(axis=1),
         {name: np.count_nonzero(s, axis=(1, 2, 3, 4)) for name, s in fired.items()},
         sops,
-        Trace({name: s.astype(np.uint8) for name, s in fired.items()}, membranes),
+        Trace({name: s.astype(spike_dtype(net)) for name, s in fired.items()}, membranes),
     )
 
 

@@ -7,8 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from pysnn_hw.ir.snn import Array
+from pysnn_hw.ir.snn import Array, FixedNetwork
+
+
+def spike_dtype(net: FixedNetwork) -> npt.DTypeLike:
+    """The 8-bit type that holds every spike value of ``net``."""
+    return np.int8 if any(p.spike_min < 0 for p in net.populations) else np.uint8
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +24,7 @@ class Trace:
     Attributes
     ----------
     spikes
-        Per fire population, uint8 (N, T, C, H, W): spike values before any pooling.
+        Per fire population, `spike_dtype` (N, T, C, H, W): spike values before any pooling.
     membranes
         Per population (readout included), int64 (N, C, H, W): membrane potential after the last
         step.

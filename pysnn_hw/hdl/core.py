@@ -49,6 +49,8 @@ class FireCore(wiring.Component):
     events on the inputs wait in their queues. The membrane memory holds each potential with the
     coming step's bias already added, so a timestep needs no bias cycle.
 
+    Signed neurons with memory keep in a memory of their own, in scan order, what they have emitted.
+
     A core whose input is the constant-encoded image computes the current once, keeps it, and fires
     T times by itself; its membranes then live in a second memory in scan order.
 
@@ -79,6 +81,10 @@ class FireCore(wiring.Component):
         if spec.repeats > 1:
             width = spec.held_bits * spec.scan.lanes
             self.held = BlockMemory(spec.scan.words, width, family=family)
+        self.emitted = None
+        if spec.emitted_bits:
+            width = spec.emitted_bits * spec.scan.lanes
+            self.emitted = BlockMemory(spec.scan.words, width, family=family)
         members = {
             name: member
             for name, member in self.accumulate.signature.members.items()
@@ -113,7 +119,12 @@ class FireCore(wiring.Component):
 
         u, passing = self._potential(m, scan, advance, fresh)
         m.submodules.fire = fire = FirePipeline(
-            spec.thresholds, bits=spec.bits, spike_max=spec.spike_max, clamp=spec.clamp
+            spec.thresholds,
+            bits=spec.bits,
+            spike_max=spec.spike_max,
+            neuron=spec.population.neuron,
+            clamp=spec.clamp,
+            emitted_bits=spec.emitted_bits,
         )
         m.d.comb += [fire.advance.eq(advance), fire.group.eq(passing.group), fire.u.eq(u)]
         passing = _hold(m, advance, passing, fire.latency, "fired")
@@ -135,6 +146,8 @@ class FireCore(wiring.Component):
             # The first word waits at the exit.
             retire.advance.eq(~retire.valid | (emit_valid & advance)),
         ]
+        if self.emitted is not None:
+            self._remember(m, self.emitted, scan, retire, fire, advance, fresh, emit_valid)
         self._restore(m, emit, emit_valid, residue, initial, final)
         ready = self._send(m, emit, spikes, sending, fresh, final)
         # Registered: the way from a ready consumer to a resumed walker would be too long.
@@ -222,6 +235,32 @@ class FireCore(wiring.Component):
                 ]
         return u, _hold(m, advance, passing, 1, "hold")
 
+    def _remember(self, m, mem, scan, retire, fire, advance, fresh, emit_valid):
+        """What each neuron has emitted since the image began, read beside its membrane."""
+        m.submodules.emitted = mem
+        index = Signal.like(scan.entry.index, name="emitted_index")
+        before = Signal.like(fire.emitted, name="emitted_before")
+        after = Signal.like(fire.emitted_after)
+        with m.If(advance):
+            m.d.sync += [
+                index.eq(scan.entry.index),
+                before.as_value().eq(Mux(fresh, 0, mem.read_data)),
+                after.eq(fire.emitted_after),
+            ]
+        if self.held is not None:  # its potential takes one stage more
+            later = Signal.like(before, name="emitted_held")
+            with m.If(advance):
+                m.d.sync += later.eq(before)
+            before = later
+        m.d.comb += [
+            mem.read_address.eq(index),
+            mem.read_enable.eq(advance),
+            fire.emitted.eq(before),
+            mem.write_enable.eq(emit_valid & ~retire.entry.end),
+            mem.write_address.eq(retire.entry.index),
+            mem.write_data.eq(after.as_value()),
+        ]
+
     def _restore(self, m, emit, emit_valid, residue, initial, final):
         """Writes membranes back: the start value after the last step, else residue + bias."""
         spec, acc = self.spec, self.accumulate
@@ -234,7 +273,7 @@ class FireCore(wiring.Component):
             value = start
             if spec.repeats == 1 and spec.net.timesteps > 1:
                 bias = select(spec.bias[:, p], emit.group, signed(spec.bits))
-                value = Mux(initial | final, start, residue[p] + bias)
+                value = Mux(initial | final, start, self._leaked(residue[p]) + bias)
             m.d.comb += acc.restore_word[p].eq(value)
         if self.held is not None:
             # The current stays until the image is done; the membranes live in the second memory.
@@ -243,9 +282,14 @@ class FireCore(wiring.Component):
                 self.held.write_enable.eq(emit_valid & ~emit.end),
                 self.held.write_address.eq(emit.index),
                 self.held.write_data.eq(
-                    Cat(residue[p][: spec.held_bits] for p in range(spec.scan.lanes))
+                    Cat(self._leaked(residue[p])[: spec.held_bits] for p in range(spec.scan.lanes))
                 ),
             ]
+
+    def _leaked(self, membrane):
+        """What the next step starts from."""
+        shift = self.spec.population.neuron.leak
+        return membrane - (membrane >> shift) if shift else membrane
 
     def _send(self, m, emit, spikes, sending, fresh, final):
         """Words (pooled if this core pools) through the serializer; markers in line.
@@ -264,7 +308,7 @@ class FireCore(wiring.Component):
                 spec.pool,
                 spec.scan.out_shape,
                 spec.plan.lanes,
-                spec.spike_max,
+                (spec.population.spike_min, spec.spike_max),
                 timesteps=spec.net.timesteps,
                 words=spec.scan.words,
             )

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Fire pipeline: ``s = clip(floor(u / theta), 0, hi)`` without a divider."""
+"""Fire pipeline: ``s = clip(floor(u / theta), lo, hi)`` without a divider."""
 
-from amaranth.hdl import Array, C, Module, Mux, Signal, signed, unsigned
+from dataclasses import dataclass
+
+from amaranth.hdl import Array, C, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from pysnn_hw.ir.snn import PLAIN, Neuron
 from pysnn_hw.ir.snn import Array as IntArray
+from pysnn_hw.plan.latency import neuron_folds
 
 __all__ = ["FirePipeline", "select", "stage_weights"]
 
@@ -32,11 +36,16 @@ def select(values: IntArray, group: Signal, shape):
 
 
 class FirePipeline(wiring.Component):
-    """Fires one word of ``lanes`` neurons per advance; soft reset.
+    """Fires one word of ``lanes`` neurons per advance.
 
-    One compare-subtract stage per entry of `stage_weights` (n stages for n-bit spikes; for n = 1
-    this is the textbook integrate-and-fire neuron), then a clamp stage if asked for. Everything
-    moves when ``advance`` is high and holds otherwise; `latency` advances from ``u`` to ``spikes``.
+    Stages: *fold* (only for signed and strict neurons), one compare-subtract stage per entry of
+    `stage_weights` (n stages for n-bit spikes; for n = 1 this is the textbook integrate-and-fire
+    neuron), *unfold* (after *fold*, and for hard reset), *clamp* (if asked for). Everything moves
+    when ``advance`` is high and holds otherwise; `latency` advances from ``u`` to ``spikes``.
+
+    The compare stages only know how to take positive multiples of the threshold from a membrane.
+    A negative one is folded to ``~u + theta``, which holds m thresholds exactly if m negative
+    spikes are due; a strict neuron's membrane to ``u - 1``.
 
     Parameters
     ----------
@@ -46,8 +55,12 @@ class FirePipeline(wiring.Component):
         Width of the membranes.
     spike_max
         Largest spike value.
+    neuron
+        How it fires. Its leak has no place here.
     clamp
         (v_min, v_max) to apply after firing, or None where the width analysis proves it idle.
+    emitted_bits
+        Width of the sums of emitted spikes; only for polarity ``memory``.
 
     Members
     -------
@@ -55,83 +68,202 @@ class FirePipeline(wiring.Component):
     group : In(unsigned)
         Channel group of ``u``.
     u : In(ArrayLayout(signed(bits), lanes))
-    spikes : Out(ArrayLayout(unsigned(n), lanes))
+    emitted : In(ArrayLayout(unsigned(emitted_bits), lanes))
+        What each neuron has emitted before. Only with ``emitted_bits``.
+    spikes : Out(ArrayLayout(spike_shape, lanes))
     residue : Out(ArrayLayout(signed(bits), lanes))
         Membranes after the reset.
+    emitted_after : Out(ArrayLayout(unsigned(emitted_bits), lanes))
+        ``emitted`` with this step's spikes. Only with ``emitted_bits``.
     """
 
-    def __init__(self, thresholds: IntArray, *, bits: int, spike_max: int, clamp=None):
+    def __init__(
+        self,
+        thresholds: IntArray,
+        *,
+        bits: int,
+        spike_max: int,
+        neuron: Neuron = PLAIN,
+        clamp=None,
+        emitted_bits: int = 0,
+    ):
         if thresholds.min() < 1:
             raise ValueError(f"thresholds must be at least 1, not {thresholds.min()}")
         if spike_max < 1:
             raise ValueError(f"spike_max must be at least 1, not {spike_max!r}")
+        if (neuron.polarity == "memory") != (emitted_bits > 0):
+            raise ValueError("emitted_bits belong to neurons of polarity 'memory'")
         self.thresholds, self.bits, self.spike_max, self.clamp = thresholds, bits, spike_max, clamp
+        self.neuron, self.emitted_bits = neuron, emitted_bits
         self.groups, self.lanes = thresholds.shape
-        self.spike_shape = unsigned(spike_max.bit_length())
+        signed_spikes = neuron.polarity != "positive"
+        self.spike_shape = Shape(spike_max.bit_length() + signed_spikes, signed_spikes)
         self.weights = stage_weights(spike_max)
-        self.latency = len(self.weights) + (clamp is not None)
-        super().__init__(
-            {
-                "advance": In(1),
-                "group": In(range(max(2, self.groups))),
-                "u": In(data.ArrayLayout(signed(bits), self.lanes)),
-                "spikes": Out(data.ArrayLayout(self.spike_shape, self.lanes)),
-                "residue": Out(data.ArrayLayout(signed(bits), self.lanes)),
-            }
-        )
+        self.folds = neuron_folds(neuron)
+        self.unfolds = self.folds or neuron.reset == "hard"
+        self.latency = len(self.weights) + self.folds + self.unfolds + (clamp is not None)
+        members = {
+            "advance": In(1),
+            "group": In(range(max(2, self.groups))),
+            "u": In(data.ArrayLayout(signed(bits), self.lanes)),
+            "spikes": Out(data.ArrayLayout(self.spike_shape, self.lanes)),
+            "residue": Out(data.ArrayLayout(signed(bits), self.lanes)),
+        }
+        if emitted_bits:
+            counts = data.ArrayLayout(unsigned(emitted_bits), self.lanes)
+            members |= {"emitted": In(counts), "emitted_after": Out(counts)}
+        super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
         group = self.group
-        u = [self.u[p] for p in range(self.lanes)]
-        count = [C(0, self.spike_shape) for _ in range(self.lanes)]
-        for number, weight in enumerate(self.weights):
-            u, count = self._stage(m, number, weight, group, u, count)
-            next_group = Signal.like(self.group, name=f"group_{number}")
+
+        def next_group(name):
+            later = Signal.like(self.group, name=name)
             with m.If(self.advance):
-                m.d.sync += next_group.eq(group)
-            group = next_group
+                m.d.sync += later.eq(group)
+            return later
+
+        states = [
+            _State(self.u[p], C(0, len(self.weights)), C(0, 1), self._budget(p))
+            for p in range(self.lanes)
+        ]
+        if self.folds:
+            states = [self._fold(m, p, group, s) for p, s in enumerate(states)]
+            group = next_group("group_fold")
+        for number, weight in enumerate(self.weights):
+            states = [self._stage(m, p, number, weight, group, s) for p, s in enumerate(states)]
+            group = next_group(f"group_{number}")
+        if self.unfolds:
+            states = [self._unfold(m, p, group, s) for p, s in enumerate(states)]
         if self.clamp is not None:
-            u, count = self._clamp(m, u, count)
-        for p in range(self.lanes):
-            m.d.comb += [self.spikes[p].eq(count[p]), self.residue[p].eq(u[p])]
+            states = [self._clamp(m, p, s) for p, s in enumerate(states)]
+        for p, state in enumerate(states):
+            m.d.comb += [self.spikes[p].eq(state.count), self.residue[p].eq(state.u)]
+            if self.emitted_bits:
+                m.d.comb += self.emitted_after[p].eq(state.emitted)
         return m
 
-    def _stage(self, m, number, weight, group, u, count):
-        """Subtracts ``weight * theta`` where the membrane holds that much."""
-        next_u, next_count = [], []
-        for p in range(self.lanes):
-            multiple = self.thresholds[:, p] * weight
-            bound_bits = int(multiple.max()).bit_length() + 1
-            bound = select(multiple, group, signed(bound_bits))
-            rest = Signal(signed(max(self.bits, bound_bits) + 1), name=f"rest_{number}_{p}")
-            after = Signal(signed(self.bits), name=f"u_{number}_{p}")
-            emitted = Signal(self.spike_shape, name=f"count_{number}_{p}")
-            fires = ~rest[-1]
-            m.d.comb += rest.eq(u[p] - bound)
-            with m.If(self.advance):
-                m.d.sync += after.eq(Mux(fires, rest, u[p]))
-                # The remaining range of the count is weight * fires, so an addition never carries
-                # further than its own bits.
-                m.d.sync += emitted.eq(count[p] + Mux(fires, weight, 0))
-            next_u.append(after)
-            next_count.append(emitted)
-        return next_u, next_count
+    def _budget(self, p):
+        return self.emitted[p] if self.emitted_bits else C(0, 1)
 
-    def _clamp(self, m, u, count):
+    def _threshold(self, p, group, multiple=1):
+        values = self.thresholds[:, p] * multiple
+        return select(values, group, signed(int(values.max()).bit_length() + 1))
+
+    @property
+    def _folded_bits(self):
+        """Width of a folded membrane."""
+        if not self.folds:
+            return self.bits
+        return max(self.bits, int(self.thresholds.max()).bit_length() + 1) + 1
+
+    def _fold(self, m, p, group, state):
+        """Turns the membrane into what the compare stages can take thresholds from."""
+        u = state.u - 1 if self.neuron.strict else state.u
+        later = _State(
+            Signal(signed(self._folded_bits), name=f"folded_{p}"),
+            state.count,
+            Signal(name=f"negative_fold_{p}") if self.neuron.polarity != "positive" else C(0, 1),
+            self._later_budget(f"emitted_fold_{p}"),
+        )
+        with m.If(self.advance):
+            m.d.sync += self._keep_budget(later, state)
+            m.d.sync += later.u.eq(u)
+            if self.neuron.polarity != "positive":
+                m.d.sync += later.negative.eq(u < 0)
+                with m.If(u < 0):
+                    m.d.sync += later.u.eq(~u + self._threshold(p, group))
+        return later
+
+    def _stage(self, m, p, number, weight, group, state):
+        """Subtracts ``weight * theta`` where the membrane holds that much."""
+        bound = self._threshold(p, group, weight)
+        rest = Signal(signed(max(len(state.u), len(bound)) + 1), name=f"rest_{number}_{p}")
+        fires = Signal(name=f"fires_{number}_{p}")
+        later = _State(
+            Signal(signed(self._folded_bits), name=f"u_{number}_{p}"),
+            Signal(len(self.weights), name=f"count_{number}_{p}"),
+            C(0, 1),
+            self._later_budget(f"emitted_{number}_{p}"),
+        )
+        m.d.comb += [rest.eq(state.u - bound), fires.eq(~rest[-1])]
+        if self.neuron.polarity != "positive":
+            later.negative = Signal(name=f"negative_{number}_{p}")
+        if self.emitted_bits:
+            m.d.comb += fires.eq(~rest[-1] & (~state.negative | (state.emitted >= weight)))
+        with m.If(self.advance):
+            m.d.sync += later.u.eq(Mux(fires, rest, state.u))
+            # The remaining range of the count is weight * fires, so an addition never carries
+            # further than its own bits.
+            m.d.sync += later.count.eq(state.count + Mux(fires, weight, 0))
+            if self.neuron.polarity != "positive":
+                m.d.sync += later.negative.eq(state.negative)
+            m.d.sync += self._keep_budget(later, state)
+            if self.emitted_bits:
+                with m.If(fires & state.negative):
+                    m.d.sync += later.emitted.eq(state.emitted - weight)
+        return later
+
+    def _unfold(self, m, p, group, state):
+        """Undoes `_fold`, gives the count its sign, resets hard."""
+        later = _State(
+            Signal(signed(self.bits), name=f"unfolded_{p}"),
+            Signal(self.spike_shape, name=f"spike_{p}"),
+            C(0, 1),
+            self._later_budget(f"emitted_unfold_{p}"),
+        )
+        with m.If(self.advance):
+            m.d.sync += [
+                later.u.eq(state.u + 1 if self.neuron.strict else state.u),
+                later.count.eq(state.count),
+            ]
+            if self.emitted_bits:
+                m.d.sync += later.emitted.eq(state.emitted + Mux(state.negative, 0, state.count))
+            if self.neuron.polarity != "positive":
+                with m.If(state.negative):
+                    m.d.sync += [
+                        later.u.eq(~state.u + self._threshold(p, group)),
+                        later.count.eq(-state.count),
+                    ]
+            if self.neuron.reset == "hard":
+                with m.If(state.count != 0):
+                    m.d.sync += later.u.eq(0)
+        return later
+
+    def _clamp(self, m, p, state):
         low, high = self.clamp
-        next_u, next_count = [], []
-        for p in range(self.lanes):
-            after = Signal(signed(self.bits), name=f"clamped_{p}")
-            emitted = Signal(self.spike_shape, name=f"emitted_{p}")
-            with m.If(self.advance):
-                m.d.sync += emitted.eq(count[p])
-                with m.If(u[p] < low):
-                    m.d.sync += after.eq(low)
-                with m.Elif(u[p] > high):
-                    m.d.sync += after.eq(high)
-                with m.Else():
-                    m.d.sync += after.eq(u[p])
-            next_u.append(after)
-            next_count.append(emitted)
-        return next_u, next_count
+        later = _State(
+            Signal(signed(self.bits), name=f"clamped_{p}"),
+            Signal(self.spike_shape, name=f"emitted_spike_{p}"),
+            C(0, 1),
+            self._later_budget(f"emitted_clamp_{p}"),
+        )
+        with m.If(self.advance):
+            m.d.sync += later.count.eq(state.count)
+            m.d.sync += self._keep_budget(later, state)
+            with m.If(state.u < low):
+                m.d.sync += later.u.eq(low)
+            with m.Elif(state.u > high):
+                m.d.sync += later.u.eq(high)
+            with m.Else():
+                m.d.sync += later.u.eq(state.u)
+        return later
+
+    def _later_budget(self, name):
+        return Signal(self.emitted_bits, name=name) if self.emitted_bits else C(0, 1)
+
+    def _keep_budget(self, later, state):
+        return [later.emitted.eq(state.emitted)] if self.emitted_bits else []
+
+
+@dataclass
+class _State:
+    """One lane between two stages: what is left of the membrane, spikes so far, whether they are
+    negative, and what may still be taken back.
+    """
+
+    u: Value
+    count: Value
+    negative: Value
+    emitted: Value

@@ -8,11 +8,11 @@ map). ``fresh`` marks the words of an image's first timestep. Markers pass throu
 flags do not matter. One word is taken per cycle; only a stalled output stalls the input.
 """
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from pysnn_hw.hdl.events import EventKind
+from pysnn_hw.hdl.events import EventKind, value_shape
 from pysnn_hw.hdl.serializer import word_layout
 from pysnn_hw.ir.snn import Pool
 from pysnn_hw.ir.snn import Shape as MapShape
@@ -36,14 +36,14 @@ class WindowPool(wiring.Component):
         (channels, height, width) of the pooled map.
     lanes
         Values per word; divides the channels.
-    spike_max
-        Largest value of the incoming spikes; the smallest is 0.
+    spikes
+        Smallest and largest value of the incoming spikes.
     window
         Words per window, at most.
 
     Members
     -------
-    i : In(stream.Signature(word_layout(shape, lanes, (0, spike_max), POOL_FLAGS)))
+    i : In(stream.Signature(word_layout(shape, lanes, spikes, POOL_FLAGS)))
         Words before pooling.
     o : Out(stream.Signature(word_layout(shape, lanes, value_range)))
         Pooled words, ``latency`` cycles after the last of the window when not stalled.
@@ -52,15 +52,15 @@ class WindowPool(wiring.Component):
     latency = 2
 
     def __init__(
-        self, mode: str, shape: MapShape, lanes: int, spike_max: int, *, window: int
+        self, mode: str, shape: MapShape, lanes: int, spikes: tuple[int, int], *, window: int
     ) -> None:
         if mode not in ("sum", "max"):
             raise ValueError(f"mode must be 'sum' or 'max', not {mode!r}")
-        _check("spike_max", spike_max)
+        _check_range(spikes)
         _check("window", window)
         self.mode, self.window = mode, window
-        self.shape, self.lanes, self.spike_max = shape, lanes, spike_max
-        self.i_layout = word_layout(shape, lanes, (0, spike_max), POOL_FLAGS)
+        self.shape, self.lanes, self.spikes = shape, lanes, spikes
+        self.i_layout = word_layout(shape, lanes, spikes, POOL_FLAGS)
         self.o_layout = word_layout(shape, lanes, self.value_range)
         super().__init__(
             {
@@ -72,7 +72,8 @@ class WindowPool(wiring.Component):
     @property
     def value_range(self) -> tuple[int, int]:
         """Smallest and largest pooled value."""
-        return 0, self.spike_max * (self.window if self.mode == "sum" else 1)
+        factor = self.window if self.mode == "sum" else 1
+        return self.spikes[0] * factor, self.spikes[1] * factor
 
     def elaborate(self, platform):
         m = Module()
@@ -105,7 +106,7 @@ class RunningMaxPool(wiring.Component):
 
     Parameters
     ----------
-    shape, lanes, spike_max
+    shape, lanes, spikes
         As in `WindowPool`.
     timesteps
         Timesteps per image.
@@ -121,14 +122,14 @@ class RunningMaxPool(wiring.Component):
     latency = 4
 
     def __init__(
-        self, shape: MapShape, lanes: int, spike_max: int, *, timesteps: int, words: int
+        self, shape: MapShape, lanes: int, spikes: tuple[int, int], *, timesteps: int, words: int
     ) -> None:
-        _check("spike_max", spike_max)
+        _check_range(spikes)
         _check("timesteps", timesteps)
         _check("words", words)
-        self.shape, self.lanes, self.spike_max = shape, lanes, spike_max
+        self.shape, self.lanes, self.spikes = shape, lanes, spikes
         self.timesteps, self.words = timesteps, words
-        self.i_layout = word_layout(shape, lanes, (0, spike_max), POOL_FLAGS)
+        self.i_layout = word_layout(shape, lanes, spikes, POOL_FLAGS)
         self.o_layout = word_layout(shape, lanes, self.value_range)
         super().__init__(
             {
@@ -140,7 +141,7 @@ class RunningMaxPool(wiring.Component):
     @property
     def value_range(self) -> tuple[int, int]:
         """Smallest and largest pooled value."""
-        return 0, self.spike_max
+        return self.spikes
 
     def elaborate(self, platform):
         m = Module()
@@ -149,9 +150,9 @@ class RunningMaxPool(wiring.Component):
 
         # A row is read again one timestep later at the earliest. The marker between timesteps
         # makes that two cycles or more even for a single row, so no read meets its own write.
-        totals = data.ArrayLayout(
-            unsigned((self.timesteps * self.spike_max).bit_length()), self.lanes
-        )
+        low, high = self.spikes
+        total = value_shape((low * self.timesteps, high * self.timesteps))
+        totals = data.ArrayLayout(total, self.lanes)
         m.submodules.totals = stored = memory.Memory(shape=totals, depth=self.words, init=[])
         read, write = stored.read_port(), stored.write_port()
 
@@ -202,7 +203,7 @@ def make_pool(
     pool: Pool | None,
     shape: MapShape,
     lanes: int,
-    spike_max: int,
+    spikes: tuple[int, int],
     *,
     timesteps: int,
     words: int,
@@ -212,16 +213,22 @@ def make_pool(
     ``shape`` is the pooled map's, ``words`` the number of words of one timestep.
     """
     if pool is None:
-        return WindowPool("max", shape, lanes, spike_max, window=1)
+        return WindowPool("max", shape, lanes, spikes, window=1)
     if pool.mode == "max" and timesteps > 1:
-        return RunningMaxPool(shape, lanes, spike_max, timesteps=timesteps, words=words)
+        return RunningMaxPool(shape, lanes, spikes, timesteps=timesteps, words=words)
     window = pool.kernel[0] * pool.kernel[1]
-    return WindowPool(pool.mode, shape, lanes, spike_max, window=window)
+    return WindowPool(pool.mode, shape, lanes, spikes, window=window)
 
 
 def _check(name: str, value: int) -> None:
     if value < 1:
         raise ValueError(f"{name} must be at least 1, not {value!r}")
+
+
+def _check_range(spikes: tuple[int, int]) -> None:
+    low, high = spikes
+    if low > 0 or high < 1:
+        raise ValueError(f"spikes must reach from 0 or less to 1 or more, not {spikes!r}")
 
 
 def _larger(a, b):

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from amaranth.hdl import Shape, unsigned
+from amaranth.hdl import Shape
 
 from pysnn_hw.errors import PlanError
 from pysnn_hw.hdl.accumulate import Synapses
+from pysnn_hw.hdl.events import value_shape
 from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork, Pool, Population
 from pysnn_hw.ir.widths import PopulationWidths, clamps, population_widths, signed_bits
 from pysnn_hw.plan.geometry import ScanGeometry
@@ -69,7 +70,14 @@ class CoreSpec:
     @property
     def spike_shape(self) -> Shape:
         """Shape of one spike before pooling."""
-        return unsigned(max(1, self.spike_max.bit_length()))
+        return value_shape((self.population.spike_min, self.spike_max))
+
+    @property
+    def emitted_bits(self) -> int:
+        """Width of what a neuron has emitted in all, 0 if nobody asks."""
+        if self.population.neuron.polarity != "memory":
+            return 0
+        return (self.net.timesteps * self.spike_max).bit_length()
 
     @cached_property
     def synapses(self) -> tuple[Synapses, ...]:
@@ -97,9 +105,11 @@ class CoreSpec:
     @property
     def out_range(self) -> tuple[int, int]:
         """Range of the values it sends."""
+        low, high = self.population.spike_min, self.spike_max
         if self.pool is not None and self.pool.mode == "sum":
-            return 0, self.spike_max * self.pool.kernel[0] * self.pool.kernel[1]
-        return 0, self.spike_max
+            window = self.pool.kernel[0] * self.pool.kernel[1]
+            return low * window, high * window
+        return low, high
 
     @property
     def repeats(self) -> int:
@@ -131,8 +141,10 @@ class CoreSpec:
 
     @cached_property
     def v_init(self) -> Array:
-        """Membrane at t = 0."""
-        return self._words(self.population.per_channel("v_init"))
+        """Membrane at t = 0, less what leaks before the first step."""
+        start = self.population.per_channel("v_init").astype(np.int64)
+        shift = self.population.neuron.leak
+        return self._words(start - (start >> shift) if shift else start)
 
     @cached_property
     def start(self) -> Array:

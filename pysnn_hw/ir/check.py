@@ -27,6 +27,7 @@ from pysnn_hw.ir.widths import widths
 
 MAX_TIMESTEPS = 4096
 MAX_SPIKE = 255
+MAX_LEAK = 15
 MAX_NEURONS = 1 << 24
 """Most neurons (input values included) in one network."""
 MEMBRANE_BITS = 32
@@ -140,6 +141,7 @@ def _check_population(population: Population, *, last: bool) -> None:
         raise NetworkError(
             f"{where}: spike_max", f"{population.spike_max} is outside 1..{MAX_SPIKE}"
         )
+    _check_neuron(f"{where}: neuron", population)
     low, high = population.v_min, population.v_max
     if low is not None and population.v_init.min() < low:
         raise NetworkError(f"{where}: v_init", f"{population.v_init.min()} is below v_min {low}")
@@ -156,6 +158,26 @@ def _check_readout(where: str, population: Population) -> None:
         raise NetworkError(f"{where}: threshold", "a readout has neither threshold nor spikes")
     if population.v_min is not None or population.v_max is not None:
         raise NetworkError(f"{where}: v_min", "a readout is never clamped")
+    if not population.neuron.plain:
+        raise NetworkError(f"{where}: neuron", "a readout never fires", "leave its neuron plain")
+
+
+def _check_neuron(where: str, population: Population) -> None:
+    neuron = population.neuron
+    if neuron.polarity not in ("positive", "memory", "signed"):
+        raise NetworkError(f"{where}.polarity", f"{neuron.polarity!r} is unknown")
+    if neuron.reset not in ("soft", "hard"):
+        raise NetworkError(f"{where}.reset", f"{neuron.reset!r} is neither soft nor hard")
+    if not 0 <= neuron.leak <= MAX_LEAK:
+        raise NetworkError(f"{where}.leak", f"{neuron.leak} is outside 0..{MAX_LEAK}")
+    if neuron.polarity != "positive" and neuron.strict:
+        raise NetworkError(f"{where}.strict", "signed neurons compare with >=", "leave it out")
+    if neuron.polarity != "positive" and population.spike_max > MAX_SPIKE // 2:
+        raise NetworkError(
+            f"{where}.polarity",
+            f"spikes of -{population.spike_max}..{population.spike_max} need more than 8 bits",
+            f"signed neurons emit at most {MAX_SPIKE // 2}",
+        )
 
 
 def _check_parameter(where: str, values: Array, channels: int) -> None:

@@ -23,7 +23,18 @@ from safetensors.numpy import save as to_bytes
 from pysnn_hw.errors import FileFormatError, NetworkError
 from pysnn_hw.ir.check import check_fixed
 from pysnn_hw.ir.schema import Document
-from pysnn_hw.ir.snn import Array, FixedNetwork, Input, Pool, Population, Projection, Readout
+from pysnn_hw.ir.snn import (
+    Array,
+    FixedNetwork,
+    Input,
+    Neuron,
+    Pool,
+    Population,
+    Projection,
+    Readout,
+)
+
+_Part = Input | Population | Neuron | Projection | Pool | Readout
 
 FORMAT = 1
 METADATA_KEY = "pysnn_hw"
@@ -108,7 +119,10 @@ def _document(net: FixedNetwork) -> Document:
         "format": FORMAT,
         "timesteps": net.timesteps,
         "input": _without(net.input),
-        "populations": [_without(p, "bias", "threshold", "v_init") for p in net.populations],
+        "populations": [
+            _without(p, "bias", "threshold", "v_init") | {"neuron": _without(p.neuron)}
+            for p in net.populations
+        ],
         "projections": [
             _without(p, "weight") | {"pool": None if p.pool is None else _without(p.pool)}
             for p in net.projections
@@ -124,7 +138,7 @@ def _document(net: FixedNetwork) -> Document:
         raise NetworkError("provenance", f"is not JSON ({error})") from error
 
 
-def _without(part: Input | Population | Projection | Pool | Readout, *names: str) -> dict[str, Any]:
+def _without(part: _Part, *names: str) -> dict[str, Any]:
     kept = (field.name for field in dataclasses.fields(part) if field.name not in names)
     return {name: getattr(part, name) for name in kept}
 
@@ -164,7 +178,7 @@ def _network(document: Document, tensors: Mapping[str, Array]) -> FixedNetwork:
             threshold=tensors.get(f"n{j}.threshold", np.zeros(0, np.int64)),
             bias=tensors[f"n{j}.bias"],
             v_init=tensors[f"n{j}.v_init"],
-            **dict(part),
+            **dict(part) | {"neuron": Neuron(**dict(part.neuron))},
         )
         for j, part in enumerate(document.populations)
     )

@@ -8,7 +8,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
-from pysnn_hw.ir.check import INPUT_RANGE, MAX_NEURONS, MAX_SPIKE, MAX_TIMESTEPS, PARAMETER_RANGE
+from pysnn_hw.ir.check import (
+    INPUT_RANGE,
+    MAX_LEAK,
+    MAX_NEURONS,
+    MAX_SPIKE,
+    MAX_TIMESTEPS,
+    PARAMETER_RANGE,
+)
 
 Size = Annotated[int, Field(ge=1, le=MAX_NEURONS)]
 Pixel = Annotated[int, Field(ge=INPUT_RANGE[0], le=INPUT_RANGE[1])]
@@ -34,6 +41,27 @@ class InputPart(_Part):
     )
 
 
+class NeuronPart(_Part):
+    """Where a population departs from the plain neuron."""
+
+    polarity: Literal["positive", "memory", "signed"] = Field(
+        default="positive",
+        description="Spikes 0..hi; or signed, `memory` never taking back more than was emitted.",
+    )
+    reset: Literal["soft", "hard"] = Field(
+        default="soft", description="After a spike subtract what was fired, or go back to zero."
+    )
+    strict: bool = Field(
+        default=False, description="Whether a threshold must be exceeded, not only met."
+    )
+    leak: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_LEAK,
+        description="The membrane loses `v >> leak` before each step; 0: nothing.",
+    )
+
+
 class PopulationPart(_Part):
     """One population of neurons."""
 
@@ -50,6 +78,9 @@ class PopulationPart(_Part):
     )
     v_max: Membrane | None = Field(
         description="Upper clamp of the membrane after firing; null for a readout."
+    )
+    neuron: NeuronPart = Field(
+        default=NeuronPart(), description="How it fires; by default, and in a readout, plainly."
     )
 
 

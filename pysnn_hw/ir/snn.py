@@ -7,6 +7,8 @@ One neuron serves every method (two knobs: timesteps ``T`` and the largest spike
     s = clip(floor(u / theta), 0, hi)
     v = clamp(u - s * theta, v_min, v_max)       soft reset;  v(0) = v_init
 
+What other methods change of it (signed spikes, hard reset, leak, strict compare) is in `Neuron`.
+
 `SnnNetwork` holds float64 arrays (after conversion), `FixedNetwork` int64 arrays (after
 quantisation). Both are immutable; passes build new ones with `dataclasses.replace`.
 """
@@ -57,6 +59,43 @@ class Input:
         return self.minimum - max(self.zero_point), self.maximum - min(self.zero_point)
 
 
+@dataclass(frozen=True)
+class Neuron:
+    """Where a population departs from the plain neuron; the default is the plain one.
+
+    In full, with A the sum of the spikes emitted so far and ``strict`` as 0 or 1::
+
+        u = v - (v >> leak) + I(t)            without leak: v + I(t)
+        s = clip(floor((u - strict) / theta), lo, hi)
+        v = clamp(u - s * theta)              hard reset: clamp(0 if s else u)
+
+    Attributes
+    ----------
+    polarity
+        ``positive``: lo = 0. ``memory``: lo = -min(hi, A), a spike can be taken back but none that
+        was never sent (signed neurons with memory, ST-BIF). ``signed``: lo = -hi.
+    reset
+        ``soft`` subtracts what was fired, ``hard`` goes back to zero.
+    strict
+        A threshold must be exceeded, not only met; only with polarity ``positive``.
+    leak
+        Right shift (arithmetic) of what the membrane loses before each step; 0: nothing.
+    """
+
+    polarity: Literal["positive", "memory", "signed"] = "positive"
+    reset: Literal["soft", "hard"] = "soft"
+    strict: bool = False
+    leak: int = 0
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is the neuron of the equations above, without departures."""
+        return self == PLAIN
+
+
+PLAIN = Neuron()
+
+
 @dataclass(frozen=True, eq=False)
 class Population:
     """Neurons of one layer.
@@ -76,6 +115,8 @@ class Population:
         Largest spike value ``hi`` (2**n - 1 for n-bit graded spikes); 0 for a readout.
     v_min, v_max
         Clamp of the stored membrane after firing; ``None`` in a float network (no clamp).
+    neuron
+        How it fires; a readout is plain.
     """
 
     name: str
@@ -87,6 +128,12 @@ class Population:
     spike_max: int
     v_min: int | None = None
     v_max: int | None = None
+    neuron: Neuron = PLAIN
+
+    @property
+    def spike_min(self) -> int:
+        """Smallest spike value ``lo``."""
+        return 0 if self.neuron.polarity == "positive" else -self.spike_max
 
     @property
     def channels(self) -> int:
@@ -245,7 +292,8 @@ class SnnNetwork:
         if projection.source == INPUT:
             lo, hi = self.input.range
         else:
-            lo, hi = 0, self._by_name[projection.source].spike_max
+            source = self._by_name[projection.source]
+            lo, hi = source.spike_min, source.spike_max
         if projection.pool is not None and projection.pool.mode == "sum":
             k = projection.pool.kernel[0] * projection.pool.kernel[1]
             lo, hi = lo * k, hi * k

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork, Population, Projection
+from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork, Neuron, Population, Projection
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,8 @@ def post_fire_interval(net: FixedNetwork, name: str, *, clamp: bool = False) -> 
     theta = population.per_channel("threshold").astype(np.int64)
     lo, hi = start.copy(), start.copy()
     for _ in range(net.timesteps):
-        low, high = _fired(lo + bias + drive_lo, hi + bias + drive_hi, theta, population.spike_max)
+        rest_lo, rest_hi = _leaked(lo, population.neuron), _leaked(hi, population.neuron)
+        low, high = _fired(rest_lo + bias + drive_lo, rest_hi + bias + drive_hi, theta, population)
         if clamp:
             low, high = _clamped(population, low, high)
         low, high = np.minimum(lo, low), np.maximum(hi, high)
@@ -115,10 +116,29 @@ def post_fire_interval(net: FixedNetwork, name: str, *, clamp: bool = False) -> 
     return lo, hi
 
 
-def _fired(lo: Array, hi: Array, theta: Array, spike_max: int) -> tuple[Array, Array]:
-    # Below zero nothing fires; between, the rest is 0 .. theta - 1; above, the excess remains.
-    high = np.maximum(np.minimum(hi, theta - 1), hi - spike_max * theta)
-    return np.minimum(lo, 0), high
+def _leaked(values: Array, neuron: Neuron) -> Array:
+    """Leaking grows with the membrane, so it maps the ends of an interval to its ends."""
+    return values - (values >> neuron.leak) if neuron.leak else values
+
+
+def _fired(lo: Array, hi: Array, theta: Array, population: Population) -> tuple[Array, Array]:
+    neuron, largest = population.neuron, population.spike_max
+    # Between zero and the threshold nothing fires; above, the rest is less than a threshold (or
+    # the threshold itself if it had to be exceeded) unless there is more than can be fired.
+    rest = theta - 1 + neuron.strict
+    if neuron.reset == "hard":
+        low, high = np.minimum(lo, 0), np.minimum(hi, rest)
+        if neuron.polarity == "signed":
+            low = np.maximum(low, 0)
+        return low, np.maximum(high, low)
+    high = np.maximum(np.minimum(hi, rest), hi - largest * theta)
+    low = np.minimum(lo, 0)
+    if neuron.polarity == "signed":
+        low = np.minimum(low + largest * theta, 0)
+    if neuron.polarity != "positive":
+        # A negative spike may leave anything up to a threshold.
+        high = np.where(lo < 0, np.maximum(high, rest), high)
+    return low, high
 
 
 def _clamped(population: Population, lo: Array, hi: Array) -> tuple[Array, Array]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 from pysnn_hw.ir.snn import INPUT, FixedNetwork
 from pysnn_hw.ir.widths import clamps, population_widths, signed_bits
 from pysnn_hw.plan.geometry import ProjectionGeometry
+from pysnn_hw.plan.latency import fire_latency
 from pysnn_hw.plan.memory import SPRAM_SHAPE, Family, block_count
 from pysnn_hw.plan.schedule import CorePlan, Schedule, outgoing_pool, port_geometry, scan_geometry
 
@@ -147,7 +148,13 @@ def core_cost(net: FixedNetwork, schedule: Schedule, core: CorePlan, family: Fam
         return _cells(total + Cost(lut=150 + scores, ff=120 + scores), family)
     stages = population.spike_max.bit_length()
     clamp = clamps(net, core.population)
-    total = total + fire_cost(core.lanes, scan.groups, width.bits, stages, clamp)
+    # Folding and unfolding a membrane are an addition each, like a compare stage.
+    latency = fire_latency(population, clamp=False)
+    total = total + fire_cost(core.lanes, scan.groups, width.bits, latency, clamp)
+    if population.neuron.polarity == "memory":
+        emitted = core.lanes * (net.timesteps * population.spike_max).bit_length()
+        total = total + memory_cost(family, "block", scan.words, emitted)
+        total = total + Cost(lut=emitted * stages, ff=emitted * (latency + 2))
     constant = any(p.source == INPUT for p in net.into(core.population))
     if constant and net.timesteps > 1:
         held = core.lanes * width.after_bits

@@ -16,7 +16,7 @@ from numba import njit
 from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork
 from pysnn_hw.ir.widths import clamps
 from pysnn_hw.plan.activity import Activity
-from pysnn_hw.plan.latency import core_value_range, lane_latency, value_bits
+from pysnn_hw.plan.latency import core_value_range, fire_latency, lane_latency, value_bits
 from pysnn_hw.plan.schedule import CorePlan, Schedule, outgoing_pool, scan_geometry
 from pysnn_hw.plan.tokens import STEP, arrival, port_tokens, repeats, word_tokens
 
@@ -156,7 +156,7 @@ def _scan_depth(net: FixedNetwork, core: CorePlan) -> int:
     if population.kind == "readout":
         return SCAN_READ
     held = int(repeats(net, population) > 1)
-    fire = population.spike_max.bit_length() + int(clamps(net, population.name))
+    fire = fire_latency(population, clamp=clamps(net, population.name))
     return SCAN_READ + held + fire + 1
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from pysnn_hw.ir.snn import FixedNetwork, Projection
+from pysnn_hw.ir.snn import FixedNetwork, Neuron, Population, Projection
 from pysnn_hw.plan.schedule import CorePlan, Schedule, port_geometry
 
 
@@ -24,6 +24,22 @@ def lane_latency(kind: str, bits: int) -> int:
     if kind == "dsp":
         return 2
     return max(1, (bits - 1).bit_length()) if kind == "lut" else 1
+
+
+def fire_latency(population: Population, *, clamp: bool) -> int:
+    """Stages from a charged membrane to its spike.
+
+    One per bit of the largest spike. Signed and strict neurons need one before that, to make the
+    comparison a positive ``>=``, and with hard reset one after it, to undo that or to reset.
+    """
+    folds = neuron_folds(population.neuron)
+    unfolds = folds or population.neuron.reset == "hard"
+    return population.spike_max.bit_length() + folds + unfolds + clamp
+
+
+def neuron_folds(neuron: Neuron) -> bool:
+    """Whether a neuron compares something else than its membrane: magnitudes, or one less."""
+    return neuron.polarity != "positive" or neuron.strict
 
 
 def port_value_range(

@@ -16,13 +16,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pysnn_hw.golden import simulate
-from pysnn_hw.ir.snn import INPUT, FixedNetwork, Input, Population, Projection
+from pysnn_hw.golden.neuron import integrate_fire
+from pysnn_hw.ir.snn import INPUT, PLAIN, FixedNetwork, Input, Neuron, Population, Projection
 from tests.networks import random_images, random_network
 
 TRIALS = settings(deadline=None, max_examples=60)
 FEW_TRIALS = settings(deadline=None, max_examples=25)
 seeds = st.integers(0, 2**32 - 1)
 ints = partial(np.array, dtype=np.int64)
+CONSERVING = [PLAIN, Neuron(strict=True), Neuron("memory"), Neuron("signed")]
+"""Neurons that lose nothing: neither by a leak nor by a hard reset."""
 
 
 def fire(name, bias, threshold, v_init, spike_max=1, low=-(2**31), high=2**31 - 1):
@@ -112,7 +115,7 @@ def test_inv_1_conservation(case, v_init):
 @given(seeds)
 def test_inv_1_conservation_in_networks(seed):
     rng = np.random.default_rng(seed)
-    net = unclamped(random_network(rng, pools=("sum",)))
+    net = unclamped(random_network(rng, pools=("sum",), neurons=CONSERVING))
     images = random_images(rng, net, 3)
     trace = simulate(net, images, trace=True).trace
     for population in net.populations[:-1]:
@@ -268,7 +271,7 @@ def test_inv_7_ours_integrates_first_and_fires_at_the_threshold():
 @given(seeds, st.sampled_from([2, 4, 8]))
 def test_inv_8_scaling_everything_changes_no_spike(seed, factor):
     rng = np.random.default_rng(seed)
-    net = unclamped(random_network(rng))
+    net = unclamped(random_network(rng, neurons=CONSERVING))
     small = replace(
         net,
         projections=tuple(replace(p, weight=p.weight // 8) for p in net.projections),
@@ -372,3 +375,45 @@ def test_inv_11_images_do_not_disturb_each_other(seed, batch):
             np.testing.assert_array_equal(membranes[0], together.trace.membranes[name][i])
         for name, spikes in alone.trace.spikes.items():
             np.testing.assert_array_equal(spikes[0], together.trace.spikes[name][i])
+
+
+@TRIALS
+@given(
+    st.lists(st.integers(-150, 150), min_size=1, max_size=8),
+    st.integers(1, 100),
+    st.integers(1, 3),
+)
+def test_signed_neurons_with_memory_end_at_the_closed_form(currents, threshold, spike_max):
+    """Once drained, the count is that of the sum of all currents, whatever their order."""
+    start = threshold // 2
+    drain = [0] * (sum(map(abs, currents)) // threshold + 2)
+    spikes, _ = integrate_fire(
+        ints(currents + drain),
+        threshold=threshold,
+        spike_max=spike_max,
+        v_init=start,
+        neuron=Neuron("memory"),
+    )
+    assert (np.cumsum(spikes) >= 0).all()
+    assert spikes.sum() == max(0, (sum(currents) + start) // threshold)
+
+
+@TRIALS
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 12))
+def test_inv_6_hard_reset_with_constant_current(current, threshold, steps):
+    """A spike every ``ceil(threshold / current)`` steps."""
+    spikes, _ = integrate_fire(
+        ints([current] * steps), threshold=threshold, spike_max=1, neuron=Neuron(reset="hard")
+    )
+    assert spikes.sum() == steps // -(-threshold // current)
+
+
+@TRIALS
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 12))
+def test_strict_neurons_fire_like_inv_7(current, extra, steps):
+    """Constant current z <= theta, v(0) = 0, u > theta: ceil(steps * z / theta) - 1 spikes."""
+    threshold = current + extra - 1
+    spikes, _ = integrate_fire(
+        ints([current] * steps), threshold=threshold, spike_max=1, neuron=Neuron(strict=True)
+    )
+    assert spikes.sum() == max(0, -(-steps * current // threshold) - 1)

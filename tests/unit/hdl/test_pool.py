@@ -9,8 +9,15 @@ from pysnn_hw.hdl.pool import RunningMaxPool, WindowPool, make_pool
 from pysnn_hw.ir.snn import Pool
 from tests.hdl_bench import PACES, run
 
-# (channels, height, width) of the pooled map, lanes, largest spike, words per window
-CASES = [((4, 2, 3), 4, 15, 4), ((6, 1, 2), 2, 1, 9), ((2, 2, 1), 1, 5, 1), ((3, 1, 1), 3, 3, 6)]
+# (channels, height, width) of the pooled map, lanes, range of spikes, words per window
+CASES = [
+    ((4, 2, 3), 4, (0, 15), 4),
+    ((6, 1, 2), 2, (0, 1), 9),
+    ((2, 2, 1), 1, (0, 5), 1),
+    ((3, 1, 1), 3, (0, 3), 6),
+    ((4, 2, 2), 2, (-3, 3), 4),
+    ((2, 1, 3), 2, (-1, 1), 2),
+]
 IMAGES = 4
 
 
@@ -21,7 +28,7 @@ def marker(lanes, kind, flags=0):
 
 def stimulus(case, timesteps, rng):
     """Words of whole images: quiet, single-valued and busy windows, some of them incomplete."""
-    (channels, height, width), lanes, spike_max, window = case
+    (channels, height, width), lanes, (low, high), window = case
     spots = [
         (y, x, g) for y in range(height) for x in range(width) for g in range(channels // lanes)
     ]
@@ -30,7 +37,7 @@ def stimulus(case, timesteps, rng):
         for step in range(timesteps):
             for y, x, g in spots:
                 density = rng.choice([0.0, 0.2, 1.0])
-                values_of = rng.choice([(1, spike_max), (spike_max,)])
+                values_of = rng.choice([(1, high), (high,), (low, high), (low or 1,)])
                 keep = rng.random() < 0.8
                 for k in range(window):
                     values = [
@@ -84,15 +91,16 @@ class RunningMax:
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("mode", ["sum", "max"])
 def test_window_pool(mode, case, pace):
-    shape, lanes, spike_max, window = case
+    shape, lanes, spikes, window = case
     words = stimulus(case, 2, random.Random(5))
     reduce = {"sum": sum, "max": max}[mode]
     expected = model(words, lambda _where, values, _fresh: reduce(values))
-    dut = WindowPool(mode, shape, lanes, spike_max, window=window)
-    assert dut.value_range[1] in {v for w in expected for v in w["values"]}
-    spikes = [w for w in expected if w["kind"] is EventKind.SPIKE]
+    dut = WindowPool(mode, shape, lanes, spikes, window=window)
+    seen_values = {v for w in expected for v in w["values"]}
+    assert set(dut.value_range) <= seen_values
+    sent = [w for w in expected if w["kind"] is EventKind.SPIKE]
     windows = IMAGES * 2 * shape[0] // lanes * shape[1] * shape[2]
-    assert 0 < len(spikes) < windows  # some were dropped
+    assert 0 < len(sent) < windows  # some were dropped
     seen = run(dut, {"i": words}, {"o": len(expected)}, pace=pace)
     assert seen.payloads["o"] == expected
 
@@ -100,7 +108,7 @@ def test_window_pool(mode, case, pace):
 @pytest.mark.parametrize("pace", PACES)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_running_max_pool(case, pace):
-    shape, lanes, spike_max, window = case
+    shape, lanes, spikes, window = case
     timesteps = 5
     words = stimulus(case, timesteps, random.Random(6))
     plain_max = model(words, lambda _where, values, _fresh: max(values))
@@ -108,14 +116,14 @@ def test_running_max_pool(case, pace):
     if window > 1:
         assert expected != plain_max
     per_step = shape[0] // lanes * shape[1] * shape[2] * window
-    dut = RunningMaxPool(shape, lanes, spike_max, timesteps=timesteps, words=per_step)
+    dut = RunningMaxPool(shape, lanes, spikes, timesteps=timesteps, words=per_step)
     seen = run(dut, {"i": words}, {"o": len(expected)}, pace=pace)
     assert seen.payloads["o"] == expected
 
 
 def test_running_max_pool_reaches_the_largest_total():
     """Full spikes at every step: totals grow to the end of their range without wrapping."""
-    case, timesteps = ((1, 1, 1), 1, 3, 1), 9
+    case, timesteps = ((1, 1, 1), 1, (0, 3), 1), 9
     words = stimulus(case, timesteps, random.Random(0))
     for word in words:
         if word["kind"] is EventKind.SPIKE:
@@ -128,7 +136,7 @@ def test_running_max_pool_reaches_the_largest_total():
 @pytest.mark.parametrize("timesteps", [1, 3])
 @pytest.mark.parametrize("mode", ["sum", "max"])
 def test_full_throughput_and_latency(mode, timesteps):
-    case = ((4, 2, 3), 4, 15, 4)
+    case = ((4, 2, 3), 4, (0, 15), 4)
     words = stimulus(case, timesteps, random.Random(7))
     pool = Pool(mode, (2, 2), (2, 2))
     dut = make_pool(pool, *case[:3], timesteps=timesteps, words=24)
@@ -143,7 +151,7 @@ def test_full_throughput_and_latency(mode, timesteps):
 
 
 def test_without_pooling_only_words_of_zeros_are_dropped():
-    case = ((6, 2, 2), 2, 7, 1)
+    case = ((6, 2, 2), 2, (0, 7), 1)
     words = stimulus(case, 2, random.Random(8))
     for word in words:
         word["keep"] = 1
@@ -156,12 +164,12 @@ def test_without_pooling_only_words_of_zeros_are_dropped():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: WindowPool("mean", (2, 1, 1), 1, 1, window=4), "'sum' or 'max', not 'mean'"),
-        (lambda: WindowPool("sum", (2, 1, 1), 1, 0, window=4), "spike_max must be at least 1"),
-        (lambda: WindowPool("sum", (2, 1, 1), 1, 1, window=0), "window must be at least 1"),
-        (lambda: WindowPool("sum", (3, 1, 1), 2, 1, window=1), "lanes must divide the 3"),
-        (lambda: RunningMaxPool((2, 1, 1), 1, 1, timesteps=0, words=2), "timesteps must be"),
-        (lambda: RunningMaxPool((2, 1, 1), 1, 1, timesteps=2, words=0), "words must be"),
+        (lambda: WindowPool("mean", (2, 1, 1), 1, (0, 1), window=4), "'sum' or 'max', not 'mean'"),
+        (lambda: WindowPool("sum", (2, 1, 1), 1, (0, 0), window=4), "spikes must reach"),
+        (lambda: WindowPool("sum", (2, 1, 1), 1, (0, 1), window=0), "window must be at least 1"),
+        (lambda: WindowPool("sum", (3, 1, 1), 2, (0, 1), window=1), "lanes must divide the 3"),
+        (lambda: RunningMaxPool((2, 1, 1), 1, (0, 1), timesteps=0, words=2), "timesteps must be"),
+        (lambda: RunningMaxPool((2, 1, 1), 1, (0, 1), timesteps=2, words=0), "words must be"),
     ],
 )
 def test_refusals(build, message):
