@@ -32,7 +32,7 @@ test: $(STAMP) ## All tests: quick ones first, then simulations and syntheses
 
 .PHONY: quick
 quick: $(STAMP) ## The tests that take seconds
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m "not (cosim or synth or slow)" $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m "not (cosim or formal or synth or slow)" $(PYTEST_FLAGS)
 
 .PHONY: lint
 lint: $(STAMP) ## ruff and mypy, as CI runs them

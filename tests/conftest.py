@@ -3,7 +3,7 @@
 
 import pytest
 
-COSTS = ("cosim", "synth", "slow")
+COSTS = ("formal", "cosim", "synth", "slow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

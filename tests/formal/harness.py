@@ -56,7 +56,11 @@ class Harness:
         self.module.d.comb += Cover(condition, src_loc_at=1)
 
     def view(self, wire: str, width: int = 1) -> Signal:
-        """The wire of that name in the flattened design, for instance ``dut.skid.waiting``."""
+        """The wire of that name in the flattened design, for instance ``dut.skid.waiting``.
+
+        Amaranth calls ``$signal`` what it could not name. A view of the wrong wire proves nothing
+        that is wrong: lemmas are proven like claims.
+        """
         if wire not in self.views:
             self.views[wire] = Signal(width, name=f"view_{len(self.views)}")
         return self.views[wire]

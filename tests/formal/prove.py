@@ -22,6 +22,7 @@ mode {mode}
 depth {depth}
 multiclock {multiclock}
 vcd_sim off
+timeout 300
 
 [engines]
 smtbmc z3
@@ -61,7 +62,8 @@ def run(harness: Harness, folder: Path, *, mode: str, depth: int) -> Verdict:
     Returns
     -------
     Verdict
-        ``status`` is ``PASS``, ``FAIL``, or ``UNKNOWN`` when the induction does not close.
+        ``status`` is ``PASS``, ``FAIL``, ``UNKNOWN`` when the induction does not close,
+        ``TIMEOUT`` or ``ERROR``. A trace is then in ``folder/proof/engine_0``, as VCD.
     """
     views = harness.views if harness.lemmas else {}
     shown = [

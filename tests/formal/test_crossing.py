@@ -5,6 +5,7 @@
 Registers settle at once here: that a synchroniser resolves metastability is its own promise.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,14 @@ def _crossing(component: Any = StreamCrossing, **options: Any) -> Harness:
     halfway_back, back = h.view("dut.acknowledge.stage0"), h.view("dut.acknowledge.stage1")
     ring = [sent[0], halfway_there, there, taken[0], halfway_back, back]
     changes: Any = 0
-    for ahead, behind in zip(ring, ring[1:]):
+    for ahead, behind in pairwise(ring):
         changes = changes + (ahead != behind)
     h.lemma(changes <= 1)
     h.lemma(i.ready == (sent[0] == back))
     h.lemma(o.valid == (there != taken[0]))
     h.lemma(o.payload == word)
-    h.lemma((to_sink == 0) | (halfway_there == sent[0]))
-    h.lemma((to_source == 0) | (halfway_back == taken[0]))
+    h.lemma((to_sink == 0) | (inside & (halfway_there == sent[0])))
+    h.lemma((to_source == 0) | (~inside & (halfway_back == taken[0])))
     h.lemma((to_sink <= 2) & (to_source <= 2))
 
     h.cover((taken == 2) & (before == 3) & i.ready)

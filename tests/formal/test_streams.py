@@ -6,6 +6,7 @@ None of these components looks at a payload of type `WORD`, so two bits stand fo
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,7 @@ def _split(component: Any = BitSplitter, **options: Any) -> Harness:
 PROOFS: dict[str, tuple[Callable[..., Harness], int, int]] = {
     "skid": (_skid, 3, 8),
     "queue": (_queue, 5, 16),
+    "queue of seven": (partial(_queue, depth=7), 5, 18),  # pointers wrap between powers of two
     "gate": (_gate, 2, 6),
     "fork": (_fork, 2, 6),
     "split": (_split, 2, 8),
