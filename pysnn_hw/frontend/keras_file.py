@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pysnn_hw.errors import ModelError
-from pysnn_hw.frontend.builder import printable
+from pysnn_hw.frontend.builder import Refusal, printable
 from pysnn_hw.frontend.keras_graph import KerasModel, Layer, read_graph
 from pysnn_hw.frontend.keras_hdf5 import MAX_NAMES, MAX_TEXT_BYTES, Store
 
@@ -56,13 +56,12 @@ def _read_hdf5(content: bytes, where: str, input_shape: Sequence[int] | None) ->
 
 def _from_hdf5(store: Store, layer: Layer) -> Layer:
     """``layer`` with its weights: listed, in order, by an attribute of its group."""
-    if layer.kind not in WITH_WEIGHTS:
+    if layer.kind not in WITH_WEIGHTS or layer.problem:
         return layer
     group = f"model_weights/{layer.name}"
     names = store.attribute(group, "weight_names") or []
-    arrays = tuple(store.array(f"{group}/{name}") for name in names)
     fields = tuple(name.rsplit("/", 1)[-1].split(":")[0] for name in names)
-    return replace(layer, weights=arrays, weight_names=fields)
+    return _with_weights(store, replace(layer, weight_names=fields), group, names)
 
 
 def _read_archive(content: bytes, where: str, input_shape: Sequence[int] | None) -> KerasModel:
@@ -113,12 +112,21 @@ def _snake_case(kind: str) -> str:
 
 def _from_archive(store: Store, layer: Layer, group: str | None) -> Layer:
     """``layer`` with its weights, which are numbered in the order of their creation."""
-    if layer.kind not in WITH_WEIGHTS or group is None:
+    if layer.kind not in WITH_WEIGHTS or layer.problem or group is None:
         return layer
     count = store.members(group)
     if count > MAX_NAMES:
         raise ModelError(store.where, f"{printable(layer.name)} has {count} weights")
-    return replace(layer, weights=tuple(store.array(f"{group}/{i}") for i in range(count)))
+    return _with_weights(store, layer, group, [str(i) for i in range(count)])
+
+
+def _with_weights(store: Store, layer: Layer, group: str, names: Sequence[str]) -> Layer:
+    try:
+        arrays = tuple(store.array(f"{group}/{name}") for name in names)
+    except Refusal as refusal:
+        # The walk over the layers reports it, beside what else cannot be imported.
+        return replace(layer, problem=refusal.problem, remedy=refusal.remedy)
+    return replace(layer, weights=arrays)
 
 
 def _json(text: str | bytes, where: str) -> Any:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
@@ -122,9 +123,9 @@ def _layers(entries: Sequence[Any], where: str) -> tuple[Layer, ...]:
     if not isinstance(entries, list) or len(entries) > MAX_NODES:
         raise ModelError(where, f"its layers are not a list of at most {MAX_NODES}")
     layers = tuple(_layer(entry) for entry in entries)
-    names = [layer.name for layer in layers]
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    names = Counter(layer.name for layer in layers)
+    if len(names) != len(layers):
+        ((twice, _),) = names.most_common(1)
         raise ModelError(where, f"two layers are called {printable(twice)!r}")
     return layers
 
@@ -150,7 +151,8 @@ def _layer(entry: dict[str, Any]) -> Layer:
         problem, remedy = "is a model inside the model", "build one flat model of all layers"
     elif any(_is_training(node) for node in nodes):
         problem, remedy = "is called in training mode", "call it without training=True"
-    inputs = tuple(_history(nodes))
+    # Only the first use of a shared layer counts: with all of them it would feed itself.
+    inputs = tuple(_history(nodes[:1]))
     return Layer(
         name, kind, config, inputs, problem=problem, remedy=remedy, is_operation=is_operation
     )

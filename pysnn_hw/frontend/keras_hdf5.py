@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import h5py
+import numpy as np
 
 from pysnn_hw.errors import ModelError
-from pysnn_hw.frontend.builder import MAX_WEIGHTS, Array, printable
+from pysnn_hw.frontend.builder import MAX_WEIGHTS, Array, Refusal, printable
 
 MAX_TEXT_BYTES = 16 << 20
 """Largest configuration of a network."""
@@ -63,6 +64,8 @@ class Store:
             if owner is None or name not in owner.attrs:
                 return None
             stored = owner.attrs.get_id(name)
+            if 0 in stored.shape:
+                return []
             if math.prod(stored.shape) > MAX_NAMES or stored.get_storage_size() > MAX_TEXT_BYTES:
                 raise ModelError(self.where, f"its attribute {name} is too large")
             value = owner.attrs[name]
@@ -79,29 +82,28 @@ class Store:
             return len(group) if isinstance(group, h5py.Group) else 0
 
     def array(self, path: str) -> Array:
-        """The dataset at ``path``: floating point, or a single number."""
+        """The dataset at ``path``: floating point, or a single number; Refusal if it is not."""
         with self._readable():
             found = self.find(path)
             name = printable(path)
             if not isinstance(found, h5py.Dataset) or found.shape is None:
-                raise ModelError(self.where, f"its weight {name!r} is missing")
+                raise Refusal(f"its weight {name!r} is missing")
             if found.chunks is not None or found.is_virtual or found.external:
                 problem = f"its weight {name!r} is compressed or stored elsewhere"
-                raise ModelError(self.where, problem, "save the model again from Keras")
+                raise Refusal(problem, "save the model again from Keras")
             if found.dtype.kind != "f" and (found.dtype.kind not in "iu" or found.shape):
                 problem = f"its weight {name!r} has element type {printable(str(found.dtype))}"
-                raise ModelError(self.where, problem, "use float32 weights")
+                raise Refusal(problem, "use float32 weights")
             self._left -= math.prod(found.shape)
             if self._left < 0 or found.dtype.itemsize > 8:
-                raise ModelError(self.where, f"declares more than {MAX_WEIGHTS} weights")
-            values: Array = found[()]
-            return values
+                raise Refusal(f"with it the file declares more than {MAX_WEIGHTS} weights")
+            return np.asarray(found[()])
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
         try:
             yield
-        except ModelError:
+        except (ModelError, Refusal):
             raise
         # Damage surfaces in libhdf5 as an exception of almost any type.
         except Exception as error:

@@ -73,9 +73,9 @@ def _padding(
     mode = a.text("padding", "valid")
     if mode not in ("valid", "same") or min(*kernel, *stride) < 1:
         raise Refusal(f"has padding {printable(mode)!r}", "use 'same' or 'valid'")
-    layers.expect_map(x)
     if mode == "valid":
         return 0, 0, 0, 0
+    layers.expect_map(x)
     rows, columns = (
         max(0, (-(-n // s) - 1) * s + k - n)
         for n, k, s in zip(x.shape[1:], kernel, stride, strict=True)
