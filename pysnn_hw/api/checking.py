@@ -88,7 +88,7 @@ def check(
     Parameters
     ----------
     model
-        An ``.onnx`` or ``.pt2`` file, or ``file.py:factory``.
+        An ``.onnx``, ``.pt2``, ``.keras`` or ``.h5`` file, or ``file.py:factory``.
     board
         A name of `boards`, or a ``.toml`` file.
     data

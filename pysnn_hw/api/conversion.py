@@ -67,7 +67,7 @@ def convert(
     Parameters
     ----------
     model
-        An ``.onnx`` or ``.pt2`` file, or ``file.py:factory``.
+        An ``.onnx``, ``.pt2``, ``.keras`` or ``.h5`` file, or ``file.py:factory``.
     data
         As `pysnn_hw.data.load_dataset` takes it; its training images set the thresholds.
     output

@@ -12,7 +12,7 @@ from pysnn_hw.config import Backend, Calibration, ModelOptions, Ports
 
 Model = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="An .onnx or .pt2 file, or file.py:factory."),
+    typer.Argument(metavar="MODEL", help="An .onnx, .pt2, .keras or .h5 file, or file.py:factory."),
 ]
 Network = Annotated[
     Path, typer.Argument(metavar="NET.snn", help="A network file, as written by convert.")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4
 """Largest relative difference between a model and its import."""
-KINDS = "a .onnx, .pt2, .keras or .h5 file, file.py:factory or a torch.nn.Module"
+KINDS = "a .onnx, .pt2, .keras or .h5 file, file.py:factory, a torch module or a Keras model"
 
 
 @dataclass(frozen=True)
