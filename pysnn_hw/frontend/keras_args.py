@@ -68,9 +68,9 @@ class Args:
     def integer(self, name: str, default: int) -> int:
         """An integer setting."""
         value = self.config.get(name, default)
-        if not isinstance(value, int) or isinstance(value, bool):
+        if not is_integer(value):
             raise Refusal(f"its setting {name} is not an integer")
-        return value
+        return int(value)
 
     def text(self, name: str, default: str) -> str:
         """A text setting."""
@@ -96,6 +96,15 @@ class Args:
                 raise Refusal(f"its weight {printable(stored)!r} is where {wanted} should be")
         return list(layer.weights)
 
+    def expect_channels(self, x: Tensor) -> None:
+        """Refuse unless the setting ``axis`` is the last dimension of ``x``: Keras' channels."""
+        axis = self.config.get("axis", -1)
+        axes = axis if isinstance(axis, list) else [axis]
+        if axes not in ([-1], [x.rank - 1]):
+            raise Refusal(
+                f"works along axis {printable(str(axis))}", "use the last axis (channels)"
+            )
+
     def check_layout(self) -> None:
         """Refuse channels before pixels, and weights that were quantised."""
         if self.text("data_format", "channels_last") != "channels_last":
@@ -108,12 +117,17 @@ class Args:
             raise Refusal(f"computes in {printable(str(policy))}", "save the float32 model")
 
 
+def is_integer(value: Any) -> bool:
+    """Whether ``value`` is an integer that a size can have; JSON knows no limit."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 31
+
+
 def pair_of(value: Any, name: str) -> tuple[int, int]:
     """``value`` as (rows, columns)."""
     both = [value, value] if isinstance(value, int) else value
     if not isinstance(both, list | tuple) or len(both) != 2:
         raise Refusal(f"its setting {name} is not a pair of integers", "only 2-D layers")
-    if not all(isinstance(n, int) and not isinstance(n, bool) for n in both):
+    if not all(map(is_integer, both)):
         raise Refusal(f"its setting {name} is not a pair of integers")
     return both[0], both[1]
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from pysnn_hw.frontend import layers
 from pysnn_hw.frontend.builder import Array, Refusal, Tensor, Value, printable
-from pysnn_hw.frontend.keras_args import Args, number, pair_of
-from pysnn_hw.frontend.remedies import remedy
+from pysnn_hw.frontend.keras_activations import activate, activation, relu, softmax
+from pysnn_hw.frontend.keras_args import Args, is_integer, number, pair_of
 from pysnn_hw.ir.ann import AvgPool, MaxPool
 
 Handler = Callable[[Args], Value]
@@ -26,13 +25,13 @@ def _conv(a: Args) -> Value:
     stride = a.pair("strides", (1, 1))
     _expect_kernel(kernel, (*a.pair("kernel_size"), kernel.shape[-2:][0], a.integer("filters", 0)))
     x = _convolve(a, a.tensor(), kernel, bias, stride, a.integer("groups", 1))
-    return _activate(a, x)
+    return activate(a, x)
 
 
 def _depthwise(a: Args) -> Value:
     kernel, *bias = a.weights("kernel", *_bias(a))
     _expect_kernel(kernel, (*a.pair("kernel_size"), *kernel.shape[-2:]))
-    return _activate(a, _convolve_channels(a, kernel, bias))
+    return activate(a, _convolve_channels(a, kernel, bias))
 
 
 def _separable(a: Args) -> Value:
@@ -40,7 +39,7 @@ def _separable(a: Args) -> Value:
     _expect_kernel(kernel, (*a.pair("kernel_size"), *kernel.shape[-2:]))
     _expect_kernel(mixing, (1, 1, math.prod(kernel.shape[-2:]), a.integer("filters", 0)))
     x = _convolve_channels(a, kernel, [])
-    return _activate(a, _convolve(a, x, mixing, bias, (1, 1), 1))
+    return activate(a, _convolve(a, x, mixing, bias, (1, 1), 1))
 
 
 def _convolve_channels(a: Args, kernel: Array, bias: list[Array]) -> Tensor:
@@ -71,7 +70,9 @@ def _padding(
 ) -> tuple[int, int, int, int]:
     """(top, left, bottom, right); of an odd total, the larger half is at the bottom right."""
     mode = a.text("padding", "valid")
-    if mode not in ("valid", "same") or min(*kernel, *stride) < 1:
+    if min(*kernel, *stride) < 1:
+        raise Refusal(f"has a window {tuple(kernel)} and strides {tuple(stride)}, not all positive")
+    if mode not in ("valid", "same"):
         raise Refusal(f"has padding {printable(mode)!r}", "use 'same' or 'valid'")
     if mode == "valid":
         return 0, 0, 0, 0
@@ -99,7 +100,7 @@ def _dense(a: Args) -> Value:
     x = a.tensor()
     kernel = _reordered(kernel, a.order(x))
     x = layers.linear(a.builder, a.name, x, kernel.T, bias[0] if bias else None)
-    return _activate(a, x)
+    return activate(a, x)
 
 
 def _reordered(values: Array, order: Array | None) -> Array:
@@ -116,7 +117,7 @@ def _batch_norm(a: Args) -> Value:
     names = ["gamma"] * scale + ["beta"] * center
     stored = iter(a.weights(*names, "moving_mean", "moving_variance"))
     x = a.tensor()
-    _expect_channels(x, a.config.get("axis", -1))
+    a.expect_channels(x)
     order = a.order(x)
     gamma = _reordered(next(stored), order) if scale else None
     beta = _reordered(next(stored), order) if center else None
@@ -126,15 +127,9 @@ def _batch_norm(a: Args) -> Value:
     return a.keep_order(x, y)
 
 
-def _expect_channels(x: Tensor, axis: Any) -> None:
-    axes = axis if isinstance(axis, list) else [axis]
-    if axes not in ([-1], [x.rank - 1]):
-        raise Refusal(f"works along axis {printable(str(axis))}", "use the last axis (channels)")
-
-
 def _normalization(a: Args) -> Value:
     x = a.tensor()
-    _expect_channels(x, a.config.get("axis", -1))
+    a.expect_channels(x)
     if a.flag("invert", False):
         raise Refusal("inverts a normalisation", "remove it")
     if a.config.get("mean") is not None:
@@ -169,75 +164,6 @@ def _constants(a: Args, name: str, default: float | None = None) -> Array:
             value = value[0]
         return np.array([number(v, name) for v in value])
     return np.array([number(value, name)])
-
-
-def _activation(a: Args) -> Value:
-    return _activate(a, a.tensor())
-
-
-def _activate(a: Args, x: Tensor) -> Tensor:
-    """What the setting ``activation`` says about ``x``."""
-    activation = a.config.get("activation")
-    if isinstance(activation, dict) and activation.get("class_name") == "ReLU":
-        # A layer given as an activation: nothing but its settings.
-        return _clip(a, x, _settings(activation))
-    if isinstance(activation, dict) and activation.get("class_name") == "function":
-        activation = activation.get("config")
-    match activation:
-        case None | "linear":
-            return x
-        case "relu" | "relu6":
-            limit = 6.0 if activation == "relu6" else None
-            y = layers.clip(a.builder, _suffixed(a, x, "relu"), x, 0, limit)
-        case "softmax" | "log_softmax":
-            log = activation == "log_softmax"
-            y = _softmax_of(a, x, -1, log=log)
-        case _:
-            label = activation.get("class_name") if isinstance(activation, dict) else activation
-            label = printable(str(label))
-            raise Refusal(f"its activation {label!r} is not supported", remedy(label))
-    return a.keep_order(x, y)
-
-
-def _settings(activation: dict[str, Any]) -> dict[str, Any]:
-    settings = activation.get("config")
-    module = activation.get("module", "keras.layers")
-    if not isinstance(settings, dict) or not str(module).startswith("keras"):
-        raise Refusal("its activation is a custom object, whose code is never run", "use ReLU")
-    return settings
-
-
-def _suffixed(a: Args, x: Tensor, what: str) -> str:
-    """The name of a node that is only a part of the layer."""
-    return (
-        a.name if a.layer.kind in ("Activation", "ReLU", "Relu", "Softmax") else f"{a.name}_{what}"
-    )
-
-
-def _relu(a: Args) -> Value:
-    return _clip(a, a.tensor(), a.config)
-
-
-def _clip(a: Args, x: Tensor, config: dict[str, Any]) -> Tensor:
-    slope, threshold = config.get("negative_slope"), config.get("threshold")
-    if slope or threshold:
-        raise Refusal("has a slope or a threshold", "use a plain ReLU, with max_value if need be")
-    limit = config.get("max_value")
-    high = None if limit is None else number(limit, "max_value")
-    return a.keep_order(x, layers.clip(a.builder, _suffixed(a, x, "relu"), x, 0, high))
-
-
-def _softmax(a: Args) -> Value:
-    axis = a.config.get("axis", -1)
-    x = a.tensor()
-    _expect_channels(x, axis)
-    return a.keep_order(x, _softmax_of(a, x, -1, log=False))
-
-
-def _softmax_of(a: Args, x: Tensor, axis: int, *, log: bool) -> Tensor:
-    if x.rank != 2:
-        raise Refusal("softmax of a map", "flatten before it")
-    return layers.softmax(a.builder, _suffixed(a, x, "softmax"), x, axis, log)
 
 
 def _max_pool(a: Args) -> Value:
@@ -284,7 +210,7 @@ def _flat(a: Args, x: Tensor) -> Tensor:
 def _reshape(a: Args) -> Value:
     x = a.tensor()
     target = a.config.get("target_shape")
-    if not isinstance(target, list) or not all(isinstance(n, int) for n in target):
+    if not isinstance(target, list) or not all(map(is_integer, target)):
         raise Refusal("its target_shape is not a list of integers")
     size = math.prod(x.shape)
     if target.count(-1) == 1:
@@ -329,7 +255,7 @@ def _identity(a: Args) -> Value:
 
 
 HANDLERS: dict[str, Handler] = {
-    "Activation": _activation,
+    "Activation": activation,
     "Add": _add,
     "AveragePooling2D": _average_pool,
     "BatchNormalization": _batch_norm,
@@ -341,12 +267,12 @@ HANDLERS: dict[str, Handler] = {
     "GlobalMaxPooling2D": _global_max_pool,
     "MaxPooling2D": _max_pool,
     "Normalization": _normalization,
-    "ReLU": _relu,
-    "Relu": _relu,
+    "ReLU": relu,
+    "Relu": relu,
     "Rescaling": _rescaling,
     "Reshape": _reshape,
     "SeparableConv2D": _separable,
-    "Softmax": _softmax,
+    "Softmax": softmax,
     "ZeroPadding2D": _zero_padding,
     **dict.fromkeys(
         # What Keras does in training only.

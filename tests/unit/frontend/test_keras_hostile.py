@@ -169,6 +169,14 @@ def vast_padding(c):
     layers_of(c)["first"]["config"].update(kernel_size=[3, 3], strides=[-1, 2**40])
 
 
+def negative_stride(c):
+    layers_of(c)["first"]["config"]["strides"] = [2, -1]
+
+
+def vast_window(c):
+    layers_of(c)["pool"]["config"].update(strides=[10**30, 10**30])
+
+
 def negative_epsilon(c):
     layers_of(c)["norm"]["config"]["epsilon"] = -5
 
@@ -203,7 +211,9 @@ EDITS = {
     vast_image: "larger than 16777216 values",
     impossible_image: "a side of -3",
     wrong_filters: r"first \(Conv2D\): its kernel has shape \(3, 3, 3, 6\)",
-    vast_padding: "padding 'same'",
+    vast_padding: "strides is not a pair of integers",
+    negative_stride: "not all positive",
+    vast_window: "strides is not a pair of integers",
     negative_epsilon: "not positive",
     other_module: r"act \(Activation\): is a custom object",
     module_of_an_activation: "custom object",
