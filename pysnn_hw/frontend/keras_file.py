@@ -97,8 +97,6 @@ def _places(store: Store, layers: Sequence[Layer]) -> Iterator[tuple[str, str]]:
     root = old if store.find(old) is not None else "layers"
     used: Counter[str] = Counter()
     for layer in layers:
-        if layer.is_operation:
-            continue
         base = _snake_case(layer.kind)
         suffix = f"_{used[base]}" if used[base] else ""
         used[base] += 1

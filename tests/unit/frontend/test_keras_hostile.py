@@ -185,6 +185,10 @@ def other_module(c):
     layers_of(c)["act"]["module"] = "os"
 
 
+def registered_class(c):
+    layers_of(c)["first"]["registered_name"] = "mine>Conv2D"
+
+
 def module_of_an_activation(c):
     activation = {"module": "os", "class_name": "ReLU", "config": {"name": "x"}}
     layers_of(c)["depth"]["config"]["activation"] = activation
@@ -216,6 +220,7 @@ EDITS = {
     vast_window: "strides is not a pair of integers",
     negative_epsilon: "not positive",
     other_module: r"act \(Activation\): is a custom object",
+    registered_class: r"first \(Conv2D\): is a custom object",
     module_of_an_activation: "custom object",
     deep: "malformed|has 0 inputs",
     not_a_dictionary: "malformed",
