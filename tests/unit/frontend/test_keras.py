@@ -289,7 +289,6 @@ FUNCTIONS = {
     "product": (lambda x: L.Flatten()(x * 2.0), "Multiply"),
     "sum with a number": (lambda x: L.Flatten()(x + 2.0), "has 1 inputs"),
     "training mode": (lambda x: L.Flatten()(L.Dropout(0.5)(x, training=True)), "training mode"),
-    "training by position": (lambda x: L.Flatten()(L.Dropout(0.5)(x, True)), "training mode"),
     "flattened result": (lambda x: L.Flatten()(L.ReLU()(x)), "flattened map.*Dense"),
     "map result": (lambda x: L.ReLU()(x), "vector of class scores"),
     "softmax of a flattened map": (lambda x: L.Softmax()(L.Flatten()(x)), "flattened map"),

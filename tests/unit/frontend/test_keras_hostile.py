@@ -189,6 +189,10 @@ def registered_class(c):
     layers_of(c)["first"]["registered_name"] = "mine>Conv2D"
 
 
+def training_by_position(c):
+    layers_of(c)["drop"]["inbound_nodes"][0]["args"].append(True)
+
+
 def module_of_an_activation(c):
     activation = {"module": "os", "class_name": "ReLU", "config": {"name": "x"}}
     layers_of(c)["depth"]["config"]["activation"] = activation
@@ -221,6 +225,7 @@ EDITS = {
     negative_epsilon: "not positive",
     other_module: r"act \(Activation\): is a custom object",
     registered_class: r"first \(Conv2D\): is a custom object",
+    training_by_position: r"drop \(Dropout\): is called in training mode",
     module_of_an_activation: "custom object",
     deep: "malformed|has 0 inputs",
     not_a_dictionary: "malformed",
