@@ -2,7 +2,7 @@
 """Golden simulator against snnTorch, spikingjelly and sinabs: the same network, in one run.
 
     pip install --no-deps snntorch spikingjelly sinabs nir nirtorch h5py loguru pbr
-    python scripts/bench_golden.py --data mnist.npz
+    python scripts/bench_golden.py
 
 (``--no-deps`` because some of them ask for other versions of torch; the last five are what they
 import.) The network is 1-16C3-P2-32C3-P2-10 with average pooling, T = 32, binary spikes, soft
@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 from pysnn_hw.golden import Result, simulate
 from pysnn_hw.ir.snn import FixedNetwork, Input, Pool, Population, Projection
+from pysnn_hw.resources import resource
 
 Run = Callable[[Tensor], tuple[Tensor, list[Tensor]]]
 """Images to (readout membranes, spikes per image of each layer; counted only if asked for)."""
@@ -242,7 +243,10 @@ def disagreement(run: Run, x: Tensor, want: Result) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--data", type=Path, required=True, help="npz with x_test, uint8 (N, 28, 28)"
+        "--data",
+        type=Path,
+        default=resource("bundled", "mnist_test.npz"),
+        help="npz with x_test, uint8 (N, 28, 28); by default the bundled MNIST images",
     )
     parser.add_argument("--timesteps", type=int, default=32)
     parser.add_argument("--batch", type=int, default=128)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Many frames to a virtual board, some of them spoiled: is every one answered or reported?
 
-    python scripts/bench_link.py NET.snn --json link.json
+    python scripts/bench_link.py --json link.json
 
 Exits with status 1 if a good frame is not answered once and correctly, or a bad one not reported.
 """
@@ -9,6 +9,7 @@ Exits with status 1 if a good frame is not answered once and correctly, or a bad
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,8 @@ import serial
 import typer
 from rich.console import Console
 
+from pysnn_hw.api import convert
+from pysnn_hw.config import ConvertOptions
 from pysnn_hw.data import load_dataset
 from pysnn_hw.golden import simulate
 from pysnn_hw.host import Link
@@ -26,6 +29,7 @@ from pysnn_hw.host.virtual_board import virtual_board
 from pysnn_hw.ir.file import load
 from pysnn_hw.ir.snn import Array, FixedNetwork
 from pysnn_hw.plan import simple_schedule
+from pysnn_hw.resources import resource
 
 
 def samples_of(net: FixedNetwork, images: Array, value_bytes: int) -> list[Sample]:
@@ -41,8 +45,19 @@ def samples_of(net: FixedNetwork, images: Array, value_bytes: int) -> list[Sampl
     ]
 
 
+def bundled() -> FixedNetwork:
+    """The bundled network for small boards, as the demo converts it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "network.snn")
+        options = ConvertOptions(weight_bits=4)
+        convert(resource("bundled", "mnist_small.onnx"), "mnist", path, options=options, limit=100)
+        return load(path)
+
+
 def main(
-    network: Annotated[Path, typer.Argument(help="Network file.")],
+    network: Annotated[
+        Path | None, typer.Argument(help="Network file; by default the bundled small network.")
+    ] = None,
     data: Annotated[str, typer.Option(help="Data set whose test images are sent.")] = "mnist",
     frames: Annotated[int, typer.Option(help="Frames in all.")] = 20_000,
     images: Annotated[int, typer.Option(help="Whole images among them.")] = 600,
@@ -52,7 +67,7 @@ def main(
     out: Annotated[Path | None, typer.Option("--json", help="Write the account here.")] = None,
 ) -> None:
     """Send frames and account for every one."""
-    net = load(network)
+    net = bundled() if network is None else load(network)
     with virtual_board(net, simple_schedule(net, lanes=lanes)) as board:
         with Link(board.port, timeout_s=60) as link:
             info = link.info()

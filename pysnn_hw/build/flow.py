@@ -23,6 +23,9 @@ from pysnn_hw.plan.board import Board
 
 __all__ = ["BuildResult", "build_accelerator", "build_bitstream", "synthesis_script"]
 
+MAX_TRIES = 3
+"""Most seeds of the placer that are tried."""
+
 _YOSYS_PROGRESS = r"^\d+\.\d+\. (Executing \w+ pass.*)\.$"
 _NEXTPNR_PROGRESS = (
     r"^Info: (Packing .*|Running .* placer.*|Creating initial.*|Routing\.\.|Running router.*"
@@ -77,11 +80,12 @@ def build_bitstream(
     contents: bytes = b"",
     progress: Progress | None = None,
 ) -> BuildResult:
-    """Synthesises, places and routes once, then sets the PLL to the best clock reached.
+    """Synthesises, places and routes, then sets the PLL to the best clock reached.
 
-    The same design, board, settings and tools give the same bitstream. Stages whose inputs have
-    not changed since the last call are not repeated; an interrupted call leaves no half-written
-    product.
+    Placement is a matter of luck: if it fails, or the clock stays below what the board file calls
+    enough, other seeds are tried, `MAX_TRIES` in all, and the best is taken. The same design,
+    board, settings and tools give the same bitstream. Stages whose inputs have not changed since
+    the last call are not repeated; an interrupted call leaves no half-written product.
 
     Parameters
     ----------
@@ -96,7 +100,7 @@ def build_bitstream(
     clock_hz
         Upper limit of the clock; by default what the timing allows.
     seed
-        Of the placer.
+        Of the placer's first try.
     contents
         What the boot image must hold, if the design reads one from the board's flash.
     progress
@@ -116,12 +120,13 @@ def build_bitstream(
     goal_hz = max(clock_hz or 0, board.clock.target_hz)
     goal = best_pll(board.clock.pll, board.clock.hz, goal_hz)
     netlist = build.synthesise(BoardTop(design, board, goal))
-    report = build.route(netlist)
-    fmax_mhz = report.fmax_of("clk")
-    build.check_oscillator_domain(report)
+    enough_mhz = min(clock_hz or math.inf, board.clock.enough_hz) / 1e6
+    routed = build.route_until(netlist, enough_mhz)
+    build.check_oscillator_domain(routed)
+    fmax_mhz = routed.report.fmax_of("clk")
     pll = best_pll(board.clock.pll, board.clock.hz, min(clock_hz or math.inf, fmax_mhz * 1e6))
-    bitstream = build.pack(pll)
-    return build.result(report, netlist, pll, bitstream, build.flash_image(bitstream, contents))
+    bitstream = build.pack(routed, pll)
+    return build.result(routed, netlist, pll, bitstream, build.flash_image(bitstream, contents))
 
 
 def build_accelerator(
@@ -158,6 +163,14 @@ def synthesis_script(family: str, source: str, netlist: str) -> str:
 
 
 @dataclass(frozen=True)
+class _Routed:
+    """What one run of nextpnr came to; its products are named after the seed."""
+
+    seed: int
+    report: Report
+
+
+@dataclass(frozen=True)
 class _Build:
     board: Board
     family: Family
@@ -191,34 +204,53 @@ class _Build:
         )
         return self.path("json")
 
-    def route(self, netlist: Path) -> Report:
+    def route_until(self, netlist: Path, enough_mhz: float) -> _Routed:
+        """The first try that reaches ``enough_mhz``, or else the best of `MAX_TRIES`."""
+        done: list[_Routed] = []
+        failure: Exception | None = None
+        for seed in range(self.seed, self.seed + MAX_TRIES):
+            try:
+                done.append(self.route(netlist, seed))
+            except PlanError as error:
+                # A design that nearly fills the device: another start may place it.
+                failure = failure or error
+                continue
+            if done[-1].report.fmax_of("clk") >= enough_mhz:
+                break
+        if not done and failure:
+            raise failure
+        return max(done, key=lambda routed: routed.report.fmax_of("clk"))
+
+    def route(self, netlist: Path, seed: int) -> _Routed:
         constraints, constraints_option = self.family.constraints
         text, text_option = self.family.textual
-        part = f"{self.name}.part"
+        part = f"{self.name}.part.seed{seed}"
         arguments = [
             *self.family.device_arguments(self.board.device),
             *("--json", netlist.name, constraints_option, f"{self.name}.{constraints}"),
-            *("--seed", str(self.seed), "--timing-allow-fail"),
+            *("--seed", str(seed), "--timing-allow-fail"),
             *("--report", f"{part}.report.json", text_option, f"{part}.routed.{text}"),
             *("--write", f"{part}.routed.json"),
         ]
+        products = ("report.json", f"routed.{text}", "routed.json")
         self._stage(
-            "nextpnr",
+            f"seed{seed}.nextpnr",
             self.tools.nextpnr,
             arguments,
             inputs=[netlist, self.path(constraints)],
-            products=["report.json", f"routed.{text}", "routed.json"],
+            products=[f"seed{seed}.{product}" for product in products],
             interesting=_NEXTPNR_PROGRESS,
         )
-        return read_report(self.path("report.json"))
+        return _Routed(seed, read_report(self.path(f"seed{seed}.report.json")))
 
-    def pack(self, pll: PllSettings) -> Path:
+    def pack(self, routed: _Routed, pll: PllSettings) -> Path:
         text, text_option = self.family.textual
+        stem = f"seed{routed.seed}.routed"
         if self.family.retunes_text:
-            routed = self.path(f"routed.{text}").read_text(encoding="utf-8")
-            _write(self.path(text), retune_config(routed, pll))
+            configuration = self.path(f"{stem}.{text}").read_text(encoding="utf-8")
+            _write(self.path(text), retune_config(configuration, pll))
         else:
-            netlist = json.loads(self.path("routed.json").read_text(encoding="utf-8"))
+            netlist = json.loads(self.path(f"{stem}.json").read_text(encoding="utf-8"))
             retune_netlist(netlist, pll)
             _write(self.path("retuned.json"), json.dumps(netlist))
             arguments = [
@@ -250,25 +282,27 @@ class _Build:
         _write(path, flash_image(bitstream.read_bytes(), contents, self.board))
         return path
 
-    def check_oscillator_domain(self, report: Report) -> None:
+    def check_oscillator_domain(self, routed: _Routed) -> None:
         needed_mhz = self.board.clock.hz / 1e6
-        slow = min((f for name, f in report.fmax_mhz.items() if name != "clk"), default=math.inf)
+        reached = routed.report.fmax_mhz.items()
+        slow = min((mhz for name, mhz in reached if name != "clk"), default=math.inf)
         if slow < needed_mhz:
             raise ToolError(
                 "nextpnr",
                 f"the link reaches {slow:.1f} MHz, the oscillator has {needed_mhz:g} MHz",
-                f"its log is {self.path('nextpnr.log')}",
+                f"its log is {self.path(f'seed{routed.seed}.nextpnr.log')}",
             )
 
     def result(
         self,
-        report: Report,
+        routed: _Routed,
         netlist: Path,
         pll: PllSettings,
         bitstream: Path,
         flash_image: Path | None,
     ) -> BuildResult:
         family, nothing = self.family, Usage(0, 0)
+        report = routed.report
         used = report.utilisation
         lut = used[family.lut]
         if family.ff:
@@ -288,7 +322,10 @@ class _Build:
             dsp=used.get(family.dsp, nothing),
             spram=used.get(family.spram, nothing),
             versions=self.tools.versions,
-            logs=tuple(self.path(f"{stage}.log") for stage in ("yosys", "nextpnr", "pack")),
+            logs=tuple(
+                self.path(f"{stage}.log")
+                for stage in ("yosys", f"seed{routed.seed}.nextpnr", "pack")
+            ),
         )
 
     def _stage(

@@ -90,12 +90,15 @@ class ClockInput(_Table):
         Cell type.
     target_hz
         Clock that place-and-route strives for; the PLL is then set to what it reached.
+    enough_hz
+        Below this, place-and-route tries again from other starting points.
     """
 
     resource: str
     hz: int = Field(gt=0)
     pll: Literal["EHXPLLL", "SB_PLL40_2_PAD"]
     target_hz: int = Field(gt=0)
+    enough_hz: int = Field(gt=0)
 
 
 class Link(_Table):

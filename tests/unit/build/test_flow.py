@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Which try of the placer is taken, and what a device that is too small is called."""
+
+from pathlib import Path
+
+import pytest
+
+from pysnn_hw.build.flow import MAX_TRIES, _Build, _explained, _Routed
+from pysnn_hw.build.reports import Report
+from pysnn_hw.errors import PlanError, ToolError
+from pysnn_hw.plan.board import load_board
+
+FULL = PlanError("board", "the design does not fit")
+
+
+class Tries(_Build):
+    """Places with outcomes that are known: a clock in MHz, or an error."""
+
+    def __init__(self, *outcomes):
+        object.__setattr__(self, "seed", 1)
+        object.__setattr__(self, "outcomes", outcomes)
+        object.__setattr__(self, "seeds", [])
+
+    def route(self, netlist, seed):
+        self.seeds.append(seed)
+        outcome = self.outcomes[seed - 1]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return _Routed(seed, Report({"clk": outcome}, {}))
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "taken", "seeds"),
+    [
+        ((120.0,), 1, [1]),
+        ((90.0, 100.0), 2, [1, 2]),
+        ((90.0, 98.0, 95.0), 2, [1, 2, 3]),
+        ((FULL, 99.0, 101.0), 3, [1, 2, 3]),
+        ((FULL, FULL, 50.0), 3, [1, 2, 3]),
+    ],
+)
+def test_the_first_good_try_or_the_best(outcomes, taken, seeds):
+    build = Tries(*outcomes)
+    assert build.route_until(Path(), 100.0).seed == taken
+    assert build.seeds == seeds
+
+
+def test_a_design_that_never_fits_is_an_error():
+    with pytest.raises(PlanError, match="does not fit"):
+        Tries(*[FULL] * MAX_TRIES).route_until(Path(), 100.0)
+
+
+def test_faults_of_the_tool_are_not_retried():
+    build = Tries(ToolError("nextpnr", "crashed", ""), 100.0)
+    with pytest.raises(ToolError, match="crashed"):
+        build.route_until(Path(), 100.0)
+    assert build.seeds == [1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ERROR: Unable to place cell 'x', no Bels remaining of type 'ICESTORM_LC'",
+        "ERROR: Unable to find legal placement for all cells, design is probably at its limit.",
+    ],
+)
+def test_a_full_device_is_named(words):
+    board = load_board("icebreaker")
+    error = _explained(ToolError("nextpnr-ice40", words, "its log is x.log"), board)
+    assert isinstance(error, PlanError)
+    assert board.title in str(error)
+    assert "does not fit" in str(error)
+    other = ToolError("nextpnr-ice40", "out of memory", "")
+    assert _explained(other, board) is other
