@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Calibration = Literal["max", "percentile", "mse"]
+Method = Literal["rate", "signed"]
+Reset = Literal["soft", "hard"]
 Backend = Literal["golden", "verilator"]
 Ports = Literal["stream", "axi"]
 
@@ -43,6 +45,8 @@ class ConvertOptions:
         How thresholds are chosen from the activations of the calibration images.
     calibration_images
         How many training images that takes (spread evenly over the set).
+    method, reset, bias_correction
+        See `pysnn_hw.convert.convert`.
     """
 
     timesteps: int = 1
@@ -50,6 +54,9 @@ class ConvertOptions:
     weight_bits: int = 8
     calibration: Calibration = "mse"
     calibration_images: int = 1000
+    method: Method = "rate"
+    reset: Reset = "soft"
+    bias_correction: bool = True
 
 
 @dataclass(frozen=True)

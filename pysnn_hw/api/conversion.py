@@ -122,7 +122,10 @@ def spiking_network(
         calibration_images(dataset, options.calibration_images),
         timesteps=options.timesteps,
         levels=options.levels,
+        method=options.method,
         calibration=options.calibration,
+        reset=options.reset,
+        bias_correction=options.bias_correction,
         preprocessing=preprocessing(source),
     )
 

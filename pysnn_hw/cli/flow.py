@@ -29,6 +29,9 @@ def check(
     levels: options.Levels = 4,
     weight_bits: options.WeightBits = 8,
     calibration: options.CalibrationChoice = "mse",
+    method: options.MethodChoice = "rate",
+    reset: options.ResetChoice = "soft",
+    bias_correction: options.BiasCorrection = True,
     scale: options.Scale = 255.0,
     mean: options.Mean = "",
     std: options.Std = "",
@@ -44,7 +47,15 @@ def check(
     from pysnn_hw.api import check as call
 
     source = options.source(scale, mean, std, input_shape)
-    knobs = ConvertOptions(timesteps, levels, weight_bits, calibration)
+    knobs = ConvertOptions(
+        timesteps=timesteps,
+        levels=levels,
+        weight_bits=weight_bits,
+        calibration=calibration,
+        method=method,
+        reset=reset,
+        bias_correction=bias_correction,
+    )
     with working() as progress:
         result = call(model, board, data=data, source=source, options=knobs, progress=progress)
     answer(result, as_text=_check, json=json)
@@ -64,6 +75,9 @@ def compile_(
     weight_bits: options.WeightBits = 8,
     calibration: options.CalibrationChoice = "mse",
     calibration_images: options.CalibrationImages = 1000,
+    method: options.MethodChoice = "rate",
+    reset: options.ResetChoice = "soft",
+    bias_correction: options.BiasCorrection = True,
     scale: options.Scale = 255.0,
     mean: options.Mean = "",
     std: options.Std = "",
@@ -81,7 +95,16 @@ def compile_(
     from pysnn_hw.api import compile as call
 
     source = options.source(scale, mean, std, input_shape)
-    knobs = ConvertOptions(timesteps, levels, weight_bits, calibration, calibration_images)
+    knobs = ConvertOptions(
+        timesteps=timesteps,
+        levels=levels,
+        weight_bits=weight_bits,
+        calibration=calibration,
+        calibration_images=calibration_images,
+        method=method,
+        reset=reset,
+        bias_correction=bias_correction,
+    )
     wanted = CompileOptions(model, data, tuple(board), source, knobs, simulate)
     with working() as progress:
         result = call(wanted, output, progress=progress)

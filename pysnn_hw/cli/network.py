@@ -33,6 +33,9 @@ def convert(
     weight_bits: options.WeightBits = 8,
     calibration: options.CalibrationChoice = "mse",
     calibration_images: options.CalibrationImages = 1000,
+    method: options.MethodChoice = "rate",
+    reset: options.ResetChoice = "soft",
+    bias_correction: options.BiasCorrection = True,
     scale: options.Scale = 255.0,
     mean: options.Mean = "",
     std: options.Std = "",
@@ -47,7 +50,16 @@ def convert(
     from pysnn_hw.api import convert as call
 
     source = options.source(scale, mean, std, input_shape)
-    knobs = ConvertOptions(timesteps, levels, weight_bits, calibration, calibration_images)
+    knobs = ConvertOptions(
+        timesteps=timesteps,
+        levels=levels,
+        weight_bits=weight_bits,
+        calibration=calibration,
+        calibration_images=calibration_images,
+        method=method,
+        reset=reset,
+        bias_correction=bias_correction,
+    )
     with working() as progress:
         result = call(
             model, data, output, source=source, options=knobs, limit=limit, progress=progress

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pysnn_hw.config import Backend, Calibration, ModelOptions, Ports
+from pysnn_hw.config import Backend, Calibration, Method, ModelOptions, Ports, Reset
 
 Model = Annotated[
     str,
@@ -50,6 +50,15 @@ Levels = Annotated[int, typer.Option(min=1, max=8, help="Bits n of one spike: va
 WeightBits = Annotated[int, typer.Option(min=2, max=8, help="Bits of one weight, sign included.")]
 CalibrationChoice = Annotated[
     Calibration, typer.Option(help="How thresholds are chosen from the training images.")
+]
+MethodChoice = Annotated[
+    Method, typer.Option(help="rate: plain spikes. signed: spikes that can be taken back.")
+]
+ResetChoice = Annotated[
+    Reset, typer.Option(help="soft: subtract what was fired. hard: back to zero.")
+]
+BiasCorrection = Annotated[
+    bool, typer.Option(help="Let biases make up for what channels lose on average.")
 ]
 CalibrationImages = Annotated[
     int, typer.Option(min=1, help="Training images that thresholds are chosen on.")

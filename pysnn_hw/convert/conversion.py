@@ -5,18 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal, get_args
 
 from pysnn_hw.convert.calibrate import CALIBRATIONS, Calibration, thresholds
+from pysnn_hw.convert.correction import correct_biases, correction_images, mean_activations
 from pysnn_hw.convert.lower import lower
 from pysnn_hw.convert.prepare import prepare
 from pysnn_hw.convert.preprocessing import Preprocessing
-from pysnn_hw.convert.rate import rate_network
+from pysnn_hw.convert.rate import rate_network, with_hard_reset
 from pysnn_hw.convert.sample import sample_activations
+from pysnn_hw.convert.signed import signed_network
 from pysnn_hw.errors import ModelError
 from pysnn_hw.ir.ann import AnnGraph
 from pysnn_hw.ir.check import check_network
 from pysnn_hw.ir.snn import Array, SnnNetwork
 
+Method = Literal["rate", "signed"]
+METHODS: tuple[Method, ...] = get_args(Method)
+Reset = Literal["soft", "hard"]
+RESETS: tuple[Reset, ...] = get_args(Reset)
 MAX_TIMESTEPS = 1 << 12
 MAX_LEVELS = 8
 
@@ -27,9 +34,12 @@ def convert(
     *,
     timesteps: int = 1,
     levels: int = 4,
+    method: Method = "rate",
     calibration: Calibration = "mse",
     per_channel: bool = True,
     percentile: float = 99.9,
+    reset: Reset = "soft",
+    bias_correction: bool = True,
     preprocessing: Preprocessing | None = None,
 ) -> SnnNetwork:
     """Convert ``graph`` to integrate-and-fire neurons with v(0) = theta / 2.
@@ -44,8 +54,15 @@ def convert(
         T, 1..4096. One step of graded spikes is a network with quantised activations.
     levels
         Bits n of one spike, 1..8: its value is 0..2**n - 1.
+    method
+        ``rate``: spikes of T steps, times the threshold, stand for the activation. ``signed``: the
+        same with neurons that can take spikes back (`signed_network`).
     calibration, per_channel, percentile
         How thresholds are chosen, see `calibrate.thresholds`.
+    reset
+        ``soft`` subtracts what was fired, ``hard`` goes back to zero and loses the rest.
+    bias_correction
+        Let biases make up for what channels lose on average (`correct_biases`).
     preprocessing
         From raw integers to the model's input; by default division by 255.
 
@@ -56,7 +73,7 @@ def convert(
     DataError
         The images do not fit the model, or an activation is NaN or infinite.
     """
-    _check_options(timesteps, levels, calibration, percentile)
+    _check_options(timesteps, levels, method, calibration, percentile, reset)
     given = preprocessing or Preprocessing()
     given.check(images, graph.input.shape)
     graph, absorbed = prepare(graph, given)
@@ -77,12 +94,22 @@ def convert(
         for name, layer in fires.items()
     }
     net = rate_network(skeleton, found, absorbed, timesteps=timesteps, spike_max=spike_max)
+    if reset == "hard":
+        net = with_hard_reset(net)
+    if method == "signed":
+        net = signed_network(net)
     check_network(net)
+    if bias_correction:
+        some = images[:: max(1, len(images) // correction_images(timesteps))]
+        targets = mean_activations(graph, absorbed.apply(some), [p.name for p in net.populations])
+        net = correct_biases(net, targets, some)
     return replace(
         net,
         provenance={
-            "method": "rate",
+            "method": method,
             "levels": levels,
+            "reset": reset,
+            "bias_correction": bias_correction,
             "calibration": calibration,
             "per_channel": per_channel,
             **({"percentile": percentile} if calibration == "percentile" else {}),
@@ -97,12 +124,21 @@ def convert(
 
 
 def _check_options(
-    timesteps: int, levels: int, calibration: Calibration, percentile: float
+    timesteps: int,
+    levels: int,
+    method: Method,
+    calibration: Calibration,
+    percentile: float,
+    reset: Reset,
 ) -> None:
     if not 1 <= timesteps <= MAX_TIMESTEPS:
         raise ModelError("timesteps", f"must be 1..{MAX_TIMESTEPS}, not {timesteps}")
     if not 1 <= levels <= MAX_LEVELS:
         raise ModelError("levels", f"must be 1..{MAX_LEVELS} bits, not {levels}")
+    if method not in METHODS:
+        raise ModelError("method", f"{method!r} is unknown", f"use {', '.join(METHODS)}")
+    if reset not in RESETS:
+        raise ModelError("reset", f"{reset!r} is unknown", f"use {' or '.join(RESETS)}")
     if calibration not in CALIBRATIONS:
         raise ModelError(
             "calibration", f"{calibration!r} is unknown", f"use {', '.join(CALIBRATIONS)}"

@@ -67,6 +67,19 @@ def rate_network(
     )
 
 
+def with_hard_reset(net: SnnNetwork) -> SnnNetwork:
+    """``net`` whose neurons go back to zero after a spike, as in the oldest conversions.
+
+    What a membrane holds beyond the threshold is lost, so rates come out too low: for comparison
+    only (methods.md, INV-6).
+    """
+    populations = tuple(
+        replace(p, neuron=replace(p.neuron, reset="hard")) if p.kind == "fire" else p
+        for p in net.populations
+    )
+    return replace(net, populations=populations)
+
+
 def _population(
     layer: Layer, bias: Array, thresholds: Mapping[str, Array], spike_max: int
 ) -> Population:

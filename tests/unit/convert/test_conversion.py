@@ -70,7 +70,7 @@ def first_current(preprocessing):
     b.conv("conv", 2, 3, padding=0)
     b.relu("relu")
     b.add(GlobalAvgPool, "gap")
-    net = convert(b.graph(), images(), preprocessing=preprocessing)
+    net = convert(b.graph(), images(), preprocessing=preprocessing, bias_correction=False)
     p = net.projections[0]
     x = images().astype(np.float64) - np.reshape(net.input.zero_point, (-1, 1, 1))
     windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (2, 3))

@@ -13,12 +13,15 @@ from tests.networks import random_images, random_network
 
 @pytest.fixture(scope="module")
 def setting():
-    """A network of two fire populations, four images, and its golden result."""
-    rng = np.random.default_rng(7)
-    net = random_network(rng, timesteps=3, spike_max=7, depth=2, pools=(), residual=False)
-    images = random_images(rng, net, 4)
-    design = Design(net, simple_schedule(net, lanes=2))
-    return design, simulate(net, images, trace=True)
+    """A network of two fire populations, one on two lanes; four images and their golden result."""
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        net = random_network(rng, timesteps=3, spike_max=7, depth=2, pools=(), residual=False)
+        design = Design(net, simple_schedule(net, lanes=2))
+        if any(probe.lanes == 2 for probe in design.probes):
+            images = random_images(rng, net, 4)
+            return design, simulate(net, images, trace=True)
+    raise AssertionError("no such network")
 
 
 def checks(design, result):
