@@ -45,7 +45,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Case:
-    """One row: a model, a method at one setting, and the largest loss in points (or least accuracy)."""
+    """One row: a model, a method at one setting, and the loss in points that it may show."""
 
     model: str
     timesteps: int
