@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Calibration = Literal["max", "percentile", "mse"]
-Method = Literal["rate", "signed"]
+Method = Literal["rate", "signed", "qcfs"]
 Reset = Literal["soft", "hard"]
 Backend = Literal["golden", "verilator"]
 Ports = Literal["stream", "axi"]

@@ -32,6 +32,8 @@ from pysnn_hw.ir.ann import AnnGraph, evaluate
 
 BATCH = 200
 CALIBRATION_IMAGES = 1000
+TRAINING_IMAGES = 16_000
+"""Of method qcfs."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,17 @@ MODELS = {
     "resnet8": Model("models/mlperf_tiny/pretrainedResnet.h5", Preprocessing(1.0)),
 }
 CASES = (
-    Case("resnet20", 1, 4, max_loss=0.3),
-    Case("resnet20", 1, 4, weight_bits=8, max_loss=0.4),
-    Case("resnet20", 1, 4, weight_bits=4, max_loss=1.5),
+    Case("resnet20", 1, 4),
+    Case("resnet20", 1, 4, method="qcfs", max_loss=0.3),
+    Case("resnet20", 1, 4, method="qcfs", weight_bits=8, max_loss=0.4),
+    Case("resnet20", 1, 4, method="qcfs", weight_bits=4, max_loss=1.5),
     Case("resnet20", 4, 3, method="signed", max_loss=0.3),
     Case("resnet20", 8, 2, method="signed", max_loss=0.8),
     Case("resnet20", 32, 1),
     Case("resnet20", 32, 1, method="signed", min_accuracy=90.5),
     Case("resnet20", 64, 1, method="signed", min_accuracy=91.2),
-    Case("resnet8", 1, 4, weight_bits=8, max_loss=0.5),
+    Case("resnet8", 1, 4),
+    Case("resnet8", 1, 4, method="qcfs", weight_bits=8, max_loss=0.5),
 )
 
 
@@ -89,8 +93,8 @@ def main(
     cifar = _module(shared / "data" / "cifar10" / "load_cifar10.py")
     images, labels = (part[:limit] for part in cifar.load_test()[:2])
     images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    train = cifar.load_train(batches=(1,))[0][:CALIBRATION_IMAGES]
-    calibration = np.ascontiguousarray(train.transpose(0, 3, 1, 2))
+    train = cifar.load_train(batches=(1, 2))[0][:TRAINING_IMAGES]
+    train = np.ascontiguousarray(train.transpose(0, 3, 1, 2))
     rows: list[dict[str, Any]] = []
     graphs: dict[str, tuple[AnnGraph, float]] = {}
     for case in CASES:
@@ -100,7 +104,7 @@ def main(
         if case.model not in graphs:
             graph = import_model(str(shared / model.path), model.input_shape).graph
             graphs[case.model] = graph, _own_accuracy(graph, model, images, labels)
-        rows.append(_row(case, *graphs[case.model], images, labels, calibration))
+        rows.append(_row(case, *graphs[case.model], images, labels, train))
         console.print(_line(rows[-1]))
     console.print(_table(rows))
     if output is not None:
@@ -128,12 +132,13 @@ def _own_accuracy(graph: AnnGraph, model: Model, images: Any, labels: Any) -> fl
 
 
 def _row(
-    case: Case, graph: AnnGraph, own: float, images: Any, labels: Any, calibration: Any
+    case: Case, graph: AnnGraph, own: float, images: Any, labels: Any, train: Any
 ) -> dict[str, Any]:
     started = time.perf_counter()
+    calibration = train[:CALIBRATION_IMAGES]
     net = convert(
         graph,
-        calibration,
+        train if case.method == "qcfs" else calibration,
         timesteps=case.timesteps,
         levels=case.levels,
         method=case.method,

@@ -18,6 +18,10 @@ from pysnn_hw.ir.snn import Array, FixedNetwork, SnnNetwork
 from pysnn_hw.progress import Progress, silent
 
 
+ROUNDING_IMAGES = 1000
+"""Most images that weights are rounded on: more of them change nothing."""
+
+
 @dataclass(frozen=True)
 class Conversion:
     """Answer of `convert`.
@@ -90,7 +94,7 @@ def convert(
     imported = import_model(model, source.input_shape)
     progress("import", 1, 1)
     progress("convert and quantize", 0, 1)
-    spiking = spiking_network(imported, dataset, source, options)
+    spiking = spiking_network(imported, dataset, source, options, progress)
     fixed = fixed_network(spiking, dataset, options)
     progress("convert and quantize", 1, 1)
     save(fixed, output)
@@ -114,7 +118,11 @@ def preprocessing(source: ModelOptions) -> Preprocessing:
 
 
 def spiking_network(
-    imported: ImportedModel, dataset: Dataset, source: ModelOptions, options: ConvertOptions
+    imported: ImportedModel,
+    dataset: Dataset,
+    source: ModelOptions,
+    options: ConvertOptions,
+    progress: Progress = silent,
 ) -> SnnNetwork:
     """The float spiking network of an imported model."""
     return passes.convert(
@@ -127,12 +135,13 @@ def spiking_network(
         reset=options.reset,
         bias_correction=options.bias_correction,
         preprocessing=preprocessing(source),
+        progress=progress,
     )
 
 
 def fixed_network(spiking: SnnNetwork, dataset: Dataset, options: ConvertOptions) -> FixedNetwork:
     """The integer network, rounded so that errors cancel on the calibration images."""
-    images = calibration_images(dataset, options.calibration_images)
+    images = calibration_images(dataset, min(options.calibration_images, ROUNDING_IMAGES))
     return passes.quantize(spiking, options.weight_bits, images)
 
 

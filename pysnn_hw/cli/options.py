@@ -52,7 +52,10 @@ CalibrationChoice = Annotated[
     Calibration, typer.Option(help="How thresholds are chosen from the training images.")
 ]
 MethodChoice = Annotated[
-    Method, typer.Option(help="rate: plain spikes. signed: spikes that can be taken back.")
+    Method,
+    typer.Option(
+        help="rate: plain spikes. signed: spikes that can be taken back. qcfs: trained a little."
+    ),
 ]
 ResetChoice = Annotated[
     Reset, typer.Option(help="soft: subtract what was fired. hard: back to zero.")

@@ -7,20 +7,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal, get_args
 
+import numpy as np
+
 from pysnn_hw.convert.calibrate import CALIBRATIONS, Calibration, thresholds
 from pysnn_hw.convert.correction import correct_biases, correction_images, mean_activations
+from pysnn_hw.convert.float_sim import BATCH
 from pysnn_hw.convert.lower import lower
 from pysnn_hw.convert.prepare import prepare
 from pysnn_hw.convert.preprocessing import Preprocessing
+from pysnn_hw.convert.qcfs import Training, finetune
 from pysnn_hw.convert.rate import rate_network, with_hard_reset
 from pysnn_hw.convert.sample import sample_activations
 from pysnn_hw.convert.signed import signed_network
 from pysnn_hw.errors import ModelError
-from pysnn_hw.ir.ann import AnnGraph
+from pysnn_hw.ir.ann import AnnGraph, evaluate
 from pysnn_hw.ir.check import check_network
 from pysnn_hw.ir.snn import Array, SnnNetwork
+from pysnn_hw.progress import Progress, silent
 
-Method = Literal["rate", "signed"]
+Method = Literal["rate", "signed", "qcfs"]
 METHODS: tuple[Method, ...] = get_args(Method)
 Reset = Literal["soft", "hard"]
 RESETS: tuple[Reset, ...] = get_args(Reset)
@@ -40,7 +45,9 @@ def convert(
     percentile: float = 99.9,
     reset: Reset = "soft",
     bias_correction: bool = True,
+    training: Training | None = None,
     preprocessing: Preprocessing | None = None,
+    progress: Progress = silent,
 ) -> SnnNetwork:
     """Convert ``graph`` to integrate-and-fire neurons with v(0) = theta / 2.
 
@@ -56,15 +63,21 @@ def convert(
         Bits n of one spike, 1..8: its value is 0..2**n - 1.
     method
         ``rate``: spikes of T steps, times the threshold, stand for the activation. ``signed``: the
-        same with neurons that can take spikes back (`signed_network`).
+        same with neurons that can take spikes back (`signed_network`). ``qcfs``: ``rate``, then
+        weights and thresholds are trained on the images at the activation that spikes compute
+        (`qcfs.finetune`); wants thousands of images, and T = 1.
     calibration, per_channel, percentile
         How thresholds are chosen, see `calibrate.thresholds`.
     reset
         ``soft`` subtracts what was fired, ``hard`` goes back to zero and loses the rest.
     bias_correction
         Let biases make up for what channels lose on average (`correct_biases`).
+    training
+        Of method ``qcfs``.
     preprocessing
         From raw integers to the model's input; by default division by 255.
+    progress
+        Told how far the training is.
 
     Raises
     ------
@@ -103,6 +116,8 @@ def convert(
         some = images[:: max(1, len(images) // correction_images(timesteps))]
         targets = mean_activations(graph, absorbed.apply(some), [p.name for p in net.populations])
         net = correct_biases(net, targets, some)
+    if method == "qcfs":
+        net = finetune(net, images, _scores(graph, absorbed, images), training, progress=progress)
     return replace(
         net,
         provenance={
@@ -123,6 +138,15 @@ def convert(
     )
 
 
+def _scores(graph: AnnGraph, preprocessing: Preprocessing, images: Array) -> Array:
+    """What the trained network says to raw images, (N, classes)."""
+    parts = [
+        evaluate(graph, preprocessing.apply(images[k : k + BATCH]))[0]
+        for k in range(0, len(images), BATCH)
+    ]
+    return np.concatenate(parts).reshape(len(images), -1)
+
+
 def _check_options(
     timesteps: int,
     levels: int,
@@ -137,6 +161,8 @@ def _check_options(
         raise ModelError("levels", f"must be 1..{MAX_LEVELS} bits, not {levels}")
     if method not in METHODS:
         raise ModelError("method", f"{method!r} is unknown", f"use {', '.join(METHODS)}")
+    if method == "qcfs" and (timesteps > 1 or reset == "hard"):
+        raise ModelError("method", "qcfs is for one timestep and soft reset", "use rate or signed")
     if reset not in RESETS:
         raise ModelError("reset", f"{reset!r} is unknown", f"use {' or '.join(RESETS)}")
     if calibration not in CALIBRATIONS:

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Fine-tuning at the activation that spikes compute: quantise, clip, floor, shift (methods.md 6.2).
+
+At T = 1 a population with v(0) = theta / 2 computes ``floor(u / theta + 1/2)``, clipped. Weights,
+biases and thresholds of a converted network are trained with that activation in the forward pass
+and its slope, 1 / theta between the clips, in the backward pass. What is learnt is to give the
+scores of the trained network on its own training images: no labels are needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pysnn_hw.convert.float_sim import pool_window
+from pysnn_hw.errors import ModelError
+from pysnn_hw.ir.snn import INPUT, Array, Population, Projection, Shape, SnnNetwork
+from pysnn_hw.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and how fast to train.
+
+    Attributes
+    ----------
+    epochs
+        Passes over the images.
+    batch
+        Images per step.
+    rate
+        First step size of Adam, relative to the size of each parameter; it falls to 0 as a cosine.
+    seed
+        Of the order of the images.
+    """
+
+    epochs: int = 2
+    batch: int = 50
+    rate: float = 5e-4
+    seed: int = 0
+
+
+def finetune(
+    net: SnnNetwork,
+    images: Array,
+    scores: Array,
+    training: Training | None = None,
+    *,
+    progress: Progress = silent,
+) -> SnnNetwork:
+    """``net`` trained to give ``scores``.
+
+    Parameters
+    ----------
+    net
+        A rate-coded network of one timestep, with v_init half of each threshold.
+    images
+        Raw training images (N, C, H, W).
+    scores
+        What the trained network says to them, float (N, classes).
+    training
+        Epochs and the like.
+    progress
+        Told after each step.
+
+    Raises
+    ------
+    ModelError
+        If the network has more than one timestep, or training diverges.
+    """
+    import torch
+
+    if net.timesteps != 1:
+        raise ModelError(
+            "timesteps", f"must be 1 for qcfs, not {net.timesteps}", "use method rate or signed"
+        )
+    chosen = training or Training()
+    student = _Student(net)
+    optimiser = torch.optim.Adam(student.groups(chosen.rate))
+    batches = max(1, len(images) // chosen.batch)
+    total = chosen.epochs * batches
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, total)
+    wanted = torch.from_numpy(np.asarray(scores, np.float32))
+    spread = wanted.var().clamp_min(1e-12)
+    zero = np.reshape(net.input.zero_point, (-1, 1, 1))
+    rng = np.random.default_rng(chosen.seed)
+    done = 0
+    for _ in range(chosen.epochs):
+        order = rng.permutation(len(images))
+        for first in range(0, batches * chosen.batch, chosen.batch):
+            some = order[first : first + chosen.batch]
+            x = torch.from_numpy((images[some].astype(np.int64) - zero).astype(np.float32))
+            loss = torch.nn.functional.mse_loss(student.scores(x), wanted[some]) / spread
+            if not torch.isfinite(loss):
+                raise ModelError("qcfs", "training diverged", "use a smaller rate")
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+            done += 1
+            progress("fine-tune", done, total)
+    return student.trained()
+
+
+class _Student:
+    """The network with parameters that learn; thresholds as logarithms: they stay positive."""
+
+    def __init__(self, net: SnnNetwork) -> None:
+        self.net = net
+        self.weights = {p.name: _parameter(p.weight) for p in net.projections}
+        self.biases = {p.name: _parameter(p.per_channel("bias")) for p in net.populations}
+        self.thresholds = {
+            p.name: _parameter(np.log(p.per_channel("threshold")))
+            for p in net.populations
+            if p.kind == "fire"
+        }
+
+    def groups(self, rate: float) -> list[dict[str, Any]]:
+        """Parameters with step sizes in proportion to what they are."""
+        found: list[dict[str, Any]] = [{"params": list(self.thresholds.values()), "lr": rate}]
+        for p in self.net.projections:
+            # An identity stands for "the same activation": there is nothing to learn.
+            if p.kind != "identity":
+                size = float(np.sqrt(np.square(p.weight).mean()))
+                found.append({"params": [self.weights[p.name]], "lr": rate * max(size, 1e-12)})
+        for population in self.net.populations:
+            size = population.threshold if population.kind == "fire" else np.abs(population.bias)
+            step = rate * max(float(size.mean()), 1e-12)
+            found.append({"params": [self.biases[population.name]], "lr": step})
+        return found
+
+    def scores(self, x: torch.Tensor) -> torch.Tensor:
+        """Scores (N, classes) of inputs less their zero point."""
+        sent: dict[str, torch.Tensor] = {INPUT: x}
+        for population in self.net.populations:
+            u = self.biases[population.name].view(1, -1, 1, 1)
+            for p in self.net.into(population.name):
+                u = u + self._current(p, sent[p.source])
+            if population.kind == "readout":
+                return u.flatten(1)
+            sent[population.name] = self._fire(population, u)
+        raise ModelError("network", "has no readout")
+
+    def _current(self, projection: Projection, spikes: torch.Tensor) -> torch.Tensor:
+        from torch.nn import functional
+
+        shape: Shape = self.net.shape_of(projection.source)
+        view = projection.as_conv(shape)
+        if projection.pool is not None:
+            spikes = pool_window(spikes, projection.pool)
+        top, left, bottom, right = view.padding
+        padded = functional.pad(spikes, (left, right, top, bottom))
+        weight = self.weights[projection.name].view(view.weight.shape)
+        return functional.conv2d(padded, weight, stride=view.stride, groups=view.groups)
+
+    def _fire(self, population: Population, u: torch.Tensor) -> torch.Tensor:
+        theta = self.thresholds[population.name].exp().view(1, -1, 1, 1)
+        # Between half a spike below the first and half a spike above the last the slope counts.
+        level = (u / theta + 0.5).clamp(0, population.spike_max + 0.999)
+        return level + (level.floor() - level).detach()
+
+    def trained(self) -> SnnNetwork:
+        """The network with what was learnt."""
+
+        def array(values: torch.Tensor) -> Array:
+            return np.asarray(values.detach().numpy(), np.float64)
+
+        populations = []
+        for p in self.net.populations:
+            learnt = replace(p, bias=array(self.biases[p.name]))
+            if p.kind == "fire":
+                theta = array(self.thresholds[p.name].exp())
+                learnt = replace(learnt, threshold=theta, v_init=theta / 2)
+            populations.append(learnt)
+        projections = tuple(
+            replace(p, weight=array(self.weights[p.name]).reshape(p.weight.shape))
+            for p in self.net.projections
+        )
+        return replace(self.net, populations=tuple(populations), projections=projections)
+
+
+def _parameter(values: Array) -> torch.Tensor:
+    import torch
+
+    return torch.tensor(np.array(values, np.float32), requires_grad=True)
