@@ -17,7 +17,6 @@ from pysnn_hw.ir.file import save
 from pysnn_hw.ir.snn import Array, FixedNetwork, SnnNetwork
 from pysnn_hw.progress import Progress, silent
 
-
 ROUNDING_IMAGES = 1000
 """Most images that weights are rounded on: more of them change nothing."""
 

@@ -129,8 +129,8 @@ class _Student:
                 size = float(np.sqrt(np.square(p.weight).mean()))
                 found.append({"params": [self.weights[p.name]], "lr": rate * max(size, 1e-12)})
         for population in self.net.populations:
-            size = population.threshold if population.kind == "fire" else np.abs(population.bias)
-            step = rate * max(float(size.mean()), 1e-12)
+            like = population.threshold if population.kind == "fire" else np.abs(population.bias)
+            step = rate * max(float(like.mean()), 1e-12)
             found.append({"params": [self.biases[population.name]], "lr": step})
         return found
 
