@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 
@@ -75,9 +76,8 @@ def simulate_batches(
     Memory stays bounded if the caller lets go of results, even with traces; ``images`` may be a
     memory map.
     """
-    check_fixed(net)
+    program = _checked_program(net)
     check_images(net, images)
-    program = compile_program(net)
     workers = threads or available_processors()
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(images), batch):
@@ -86,6 +86,13 @@ def simulate_batches(
             slices = np.array_split(part, min(workers, len(part)))
             done = pool.map(lambda piece: run_program(net, program, piece, trace), slices)
             yield concatenate(list(done))
+
+
+@lru_cache(maxsize=4)
+def _checked_program(net: FixedNetwork) -> Program:
+    """Checked and laid out once per network: they are immutable, and compared by identity."""
+    check_fixed(net)
+    return compile_program(net)
 
 
 def available_processors() -> int:
