@@ -21,17 +21,12 @@ if TYPE_CHECKING:
 NOT_POSSIBLE = 2
 
 
+@options.with_conversion
 def check(
     model: options.Model,
     board: options.Board,
+    conversion: ConvertOptions,
     data: options.OptionalData = None,
-    timesteps: options.Timesteps = 1,
-    levels: options.Levels = 4,
-    weight_bits: options.WeightBits = 8,
-    calibration: options.CalibrationChoice = "mse",
-    method: options.MethodChoice = "rate",
-    reset: options.ResetChoice = "soft",
-    bias_correction: options.BiasCorrection = True,
     scale: options.Scale = 255.0,
     mean: options.Mean = "",
     std: options.Std = "",
@@ -47,22 +42,14 @@ def check(
     from pysnn_hw.api import check as call
 
     source = options.source(scale, mean, std, input_shape)
-    knobs = ConvertOptions(
-        timesteps=timesteps,
-        levels=levels,
-        weight_bits=weight_bits,
-        calibration=calibration,
-        method=method,
-        reset=reset,
-        bias_correction=bias_correction,
-    )
     with working() as progress:
-        result = call(model, board, data=data, source=source, options=knobs, progress=progress)
+        result = call(model, board, data=data, source=source, options=conversion, progress=progress)
     answer(result, as_text=_check, json=json)
     if not result.ok:
         raise typer.Exit(NOT_POSSIBLE)
 
 
+@options.with_conversion
 def compile_(
     model: options.Model,
     data: options.Data,
@@ -70,14 +57,7 @@ def compile_(
         list[str], typer.Option(help="A board of `pysnn-hw boards`, or a .toml file; repeatable.")
     ],
     output: options.Folder,
-    timesteps: options.Timesteps = 1,
-    levels: options.Levels = 4,
-    weight_bits: options.WeightBits = 8,
-    calibration: options.CalibrationChoice = "mse",
-    calibration_images: options.CalibrationImages = 1000,
-    method: options.MethodChoice = "rate",
-    reset: options.ResetChoice = "soft",
-    bias_correction: options.BiasCorrection = True,
+    conversion: ConvertOptions,
     scale: options.Scale = 255.0,
     mean: options.Mean = "",
     std: options.Std = "",
@@ -95,17 +75,7 @@ def compile_(
     from pysnn_hw.api import compile as call
 
     source = options.source(scale, mean, std, input_shape)
-    knobs = ConvertOptions(
-        timesteps=timesteps,
-        levels=levels,
-        weight_bits=weight_bits,
-        calibration=calibration,
-        calibration_images=calibration_images,
-        method=method,
-        reset=reset,
-        bias_correction=bias_correction,
-    )
-    wanted = CompileOptions(model, data, tuple(board), source, knobs, simulate)
+    wanted = CompileOptions(model, data, tuple(board), source, conversion, simulate)
     with working() as progress:
         result = call(wanted, output, progress=progress)
     answer(result, as_text=_compilation, json=json)

@@ -24,18 +24,12 @@ DIFFERS = 2
 """Exit status when hardware and golden disagree."""
 
 
+@options.with_conversion
 def convert(
     model: options.Model,
     data: options.Data,
     output: Annotated[Path, typer.Option("-o", "--output", help="Network file to write.")],
-    timesteps: options.Timesteps = 1,
-    levels: options.Levels = 4,
-    weight_bits: options.WeightBits = 8,
-    calibration: options.CalibrationChoice = "mse",
-    calibration_images: options.CalibrationImages = 1000,
-    method: options.MethodChoice = "rate",
-    reset: options.ResetChoice = "soft",
-    bias_correction: options.BiasCorrection = True,
+    conversion: ConvertOptions,
     scale: options.Scale = 255.0,
     mean: options.Mean = "",
     std: options.Std = "",
@@ -50,19 +44,9 @@ def convert(
     from pysnn_hw.api import convert as call
 
     source = options.source(scale, mean, std, input_shape)
-    knobs = ConvertOptions(
-        timesteps=timesteps,
-        levels=levels,
-        weight_bits=weight_bits,
-        calibration=calibration,
-        calibration_images=calibration_images,
-        method=method,
-        reset=reset,
-        bias_correction=bias_correction,
-    )
     with working() as progress:
         result = call(
-            model, data, output, source=source, options=knobs, limit=limit, progress=progress
+            model, data, output, source=source, options=conversion, limit=limit, progress=progress
         )
     answer(result, as_text=_conversion, json=json)
 

@@ -3,12 +3,24 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from pysnn_hw.config import Backend, Calibration, Method, ModelOptions, Ports, Reset
+from pysnn_hw.config import (
+    Backend,
+    Calibration,
+    ConvertOptions,
+    Method,
+    ModelOptions,
+    Ports,
+    Reset,
+)
 
 Model = Annotated[
     str,
@@ -45,27 +57,6 @@ Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder to write to
 SimulatedImages = Annotated[
     int, typer.Option("--simulate", min=1, help="Test images simulated cycle by cycle, per board.")
 ]
-Timesteps = Annotated[int, typer.Option(min=1, max=4096, help="Timesteps T.")]
-Levels = Annotated[int, typer.Option(min=1, max=8, help="Bits n of one spike: values 0..2^n-1.")]
-WeightBits = Annotated[int, typer.Option(min=2, max=8, help="Bits of one weight, sign included.")]
-CalibrationChoice = Annotated[
-    Calibration, typer.Option(help="How thresholds are chosen from the training images.")
-]
-MethodChoice = Annotated[
-    Method,
-    typer.Option(
-        help="rate: plain spikes. signed: spikes that can be taken back. qcfs: trained a little."
-    ),
-]
-ResetChoice = Annotated[
-    Reset, typer.Option(help="soft: subtract what was fired. hard: back to zero.")
-]
-BiasCorrection = Annotated[
-    bool, typer.Option(help="Let biases make up for what channels lose on average.")
-]
-CalibrationImages = Annotated[
-    int, typer.Option(min=1, help="Training images that thresholds are chosen on.")
-]
 Scale = Annotated[float, typer.Option(help="The model sees pixel / SCALE.")]
 Mean = Annotated[str, typer.Option(metavar="A,B,C", help="... minus MEAN, per channel")]
 Std = Annotated[str, typer.Option(metavar="A,B,C", help="... divided by STD, per channel.")]
@@ -74,6 +65,68 @@ InputShape = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON on stdout.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use the first N test images only.")]
+
+_PANEL = "Conversion"
+
+
+def _knob(text: str, **limits: Any) -> Any:
+    return typer.Option(help=text, rich_help_panel=_PANEL, **limits)
+
+
+CONVERSION: Mapping[str, Any] = {
+    "timesteps": Annotated[int, _knob("Timesteps T.", min=1, max=4096)],
+    "levels": Annotated[int, _knob("Bits n of one spike: values 0..2^n-1.", min=1, max=8)],
+    "weight_bits": Annotated[int, _knob("Bits of one weight, sign included.", min=2, max=8)],
+    "calibration": Annotated[
+        Calibration, _knob("How thresholds are chosen from the training images.")
+    ],
+    "calibration_images": Annotated[
+        int, _knob("Training images that thresholds are chosen on.", min=1)
+    ],
+    "method": Annotated[
+        Method,
+        _knob("rate: plain spikes. signed: spikes that can be taken back. qcfs: trained a little."),
+    ],
+    "reset": Annotated[Reset, _knob("soft: subtract what was fired. hard: back to zero.")],
+    "bias_correction": Annotated[
+        bool, _knob("Let biases make up for what channels lose on average.")
+    ],
+}
+"""How each field of `ConvertOptions` looks on the command line."""
+
+
+def with_conversion(verb: Callable[..., None]) -> Callable[..., None]:
+    """``verb`` with one option per field of `ConvertOptions` where it takes ``conversion``.
+
+    A knob of the conversion is a field there and an entry in `CONVERSION`; every verb that
+    converts has it then.
+    """
+    own = inspect.signature(verb, eval_str=True)
+    defaults = {f.name: f.default for f in fields(ConvertOptions)}
+    knobs = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=defaults[name],
+            annotation=CONVERSION[name],
+        )
+        for name in defaults
+    ]
+    parameters: list[inspect.Parameter] = []
+    for parameter in own.parameters.values():
+        if parameter.name == "conversion":
+            parameters += knobs
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @functools.wraps(verb)
+    def expanded(**given: Any) -> None:
+        conversion = ConvertOptions(**{name: given.pop(name) for name in defaults})
+        verb(conversion=conversion, **given)
+
+    expanded.__dict__["__signature__"] = own.replace(parameters=parameters)
+    expanded.__annotations__ = {p.name: p.annotation for p in parameters}
+    return expanded
 
 
 def source(scale: float, mean: str, std: str, input_shape: str) -> ModelOptions:

@@ -4,11 +4,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pytest
 
 from pysnn_hw.cli import main
+from pysnn_hw.cli.options import CONVERSION
+from pysnn_hw.config import ConvertOptions
 from pysnn_hw.errors import NetworkError
 from pysnn_hw.ir.file import save
 from tests.networks import random_images, random_network
@@ -378,3 +381,11 @@ def test_as_module():
         check=True,
     )
     assert json.loads(done.stdout)["boards"]
+
+
+@pytest.mark.parametrize("verb", ["check", "compile", "convert"])
+def test_every_knob_of_the_conversion_is_an_option(cli, verb, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    _, out, _ = cli(verb, "--help")
+    assert set(CONVERSION) == {f.name for f in fields(ConvertOptions)}
+    assert [name for name in CONVERSION if "--" + name.replace("_", "-") not in out] == []
