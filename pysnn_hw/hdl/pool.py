@@ -17,7 +17,7 @@ from pysnn_hw.hdl.serializer import word_layout
 from pysnn_hw.ir.snn import Pool
 from pysnn_hw.ir.snn import Shape as MapShape
 
-__all__ = ["POOL_FLAGS", "RunningMaxPool", "WindowPool", "make_pool"]
+__all__ = ["POOL_FLAGS", "GatePool", "RunningMaxPool", "WindowPool", "make_pool"]
 
 POOL_FLAGS = ("first", "last", "keep", "fresh")
 _POSITION = ("kind", "y", "x", "group")
@@ -96,30 +96,13 @@ class WindowPool(wiring.Component):
         return m
 
 
-class RunningMaxPool(wiring.Component):
-    """Max pooling over time: the growth of the largest emitted total in each window.
+class _TotalsPool(wiring.Component):
+    """What pooling over time has in common: the totals that every neuron has emitted so far.
 
-    ``out(t) = max_i C_i(t) - max_i C_i(t - 1)`` with ``C_i`` the total that neuron i has emitted
-    so far. The totals live in a memory of one row per word of a timestep, read and written in
-    the order of the words; a marker goes back to the first row. In words with ``fresh`` the
-    stored totals count as zero, so the memory needs no clearing.
-
-    Parameters
-    ----------
-    shape, lanes, spikes
-        As in `WindowPool`.
-    timesteps
-        Timesteps per image.
-    words
-        Words per timestep (all groups, and windows without ``keep`` too).
-
-    Members
-    -------
-    i, o
-        As in `WindowPool`.
+    The totals live in a memory of one row per word of a timestep, read and written in the order of
+    the words; a marker goes back to the first row. In words with ``fresh`` the stored totals count
+    as zero, so the memory needs no clearing.
     """
-
-    latency = 4
 
     def __init__(
         self, shape: MapShape, lanes: int, spikes: tuple[int, int], *, timesteps: int, words: int
@@ -166,28 +149,65 @@ class RunningMaxPool(wiring.Component):
             with m.If(self.i.valid):
                 m.d.sync += row.eq(Mux(spike, row + 1, 0))
 
-        # Stage 2: add, write back, maximum over the window before and after this timestep.
-        s2_done, s2 = Signal(), Signal(self.o_layout)
-        s2_before, s2_after = Signal(totals), Signal(totals)
+        # Stage 2: add, write back, reduce the window. A stalled word may be written repeatedly.
         s1_spike = s1.kind == EventKind.SPIKE
-        # A marker brings zeros: nothing grows. A stalled word may be written more than once.
-        start = s1.first | ~s1_spike
-        m.d.comb += [write.addr.eq(s1_row), write.en.eq(s1_valid & s1_spike)]
+        before, after = Signal(totals), Signal(totals)
+        m.d.comb += [
+            write.addr.eq(s1_row),
+            write.en.eq(s1_valid & s1_spike),
+            write.data.eq(after),
+        ]
         for lane in range(self.lanes):
-            before = Mux(s1.fresh, 0, read.data[lane])
-            after = Signal.like(write.data[lane])
-            m.d.comb += [after.eq(before + s1["values"][lane]), write.data[lane].eq(after)]
-            with m.If(advance & s1_valid):
-                for kept, new in ((s2_before[lane], before), (s2_after[lane], after)):
-                    m.d.sync += kept.eq(Mux(start, new, _larger(kept, new)))
-        with m.If(advance & s1_valid):
-            m.d.sync += [s2[name].eq(s1[name]) for name in _POSITION]
+            m.d.comb += [
+                before[lane].eq(Mux(s1.fresh, 0, read.data[lane])),
+                after[lane].eq(before[lane] + s1["values"][lane]),
+            ]
+        s2_done, s2 = Signal(), Signal(self.o_layout)
+        with m.If(advance):
+            m.d.sync += s2_done.eq(s1_valid & (~s1_spike | (s1.last & s1.keep)))
+            with m.If(s1_valid):
+                m.d.sync += [s2[name].eq(s1[name]) for name in _POSITION]
+        # A marker brings zeros and starts anew as well: nothing of it is left in its word.
+        start = s1.first | ~s1_spike
+        moving = advance & s1_valid
+        self._reduce(m, advance, moving, start, s1["values"], before, after, s2, s2_done)
+        return m
+
+
+class RunningMaxPool(_TotalsPool):
+    """Max pooling over time: the growth of the largest emitted total in each window.
+
+    ``out(t) = max_i C_i(t) - max_i C_i(t - 1)`` with ``C_i`` the total that neuron i has emitted
+    so far.
+
+    Parameters
+    ----------
+    shape, lanes, spikes
+        As in `WindowPool`.
+    timesteps
+        Timesteps per image.
+    words
+        Words per timestep (all groups, and windows without ``keep`` too).
+
+    Members
+    -------
+    i, o
+        As in `WindowPool`.
+    """
+
+    latency = 4
+
+    def _reduce(self, m, advance, moving, start, values, before, after, s2, s2_done):
+        """Maximum over the window before and after this timestep; their difference goes out."""
+        s2_before, s2_after = Signal.like(before), Signal.like(after)
+        with m.If(moving):
+            for kept, new in zip((*s2_before, *s2_after), (*before, *after), strict=True):
+                m.d.sync += kept.eq(Mux(start, new, _larger(kept, new)))
 
         # Stage 3: subtract. Stage 4: drop zeros.
         s3_done, s3 = Signal(), Signal(self.o_layout)
         with m.If(advance):
             m.d.sync += [
-                s2_done.eq(s1_valid & (~s1_spike | (s1.last & s1.keep))),
                 s3_done.eq(s2_done),
                 *(s3[name].eq(s2[name]) for name in _POSITION),
                 *(
@@ -196,7 +216,36 @@ class RunningMaxPool(wiring.Component):
                 ),
             ]
             _send(m, self.o, s3, s3_done)
-        return m
+
+
+class GatePool(_TotalsPool):
+    """Max pooling by a gate: lets through the spike of the neuron that has emitted most so far.
+
+    ``out(t) = s_g(t)`` with g the first neuron of the window, row by row, whose total including
+    step t is the largest.
+
+    Parameters, members
+        As in `RunningMaxPool`; spikes must not be negative.
+    """
+
+    latency = 3
+
+    def __init__(
+        self, shape: MapShape, lanes: int, spikes: tuple[int, int], *, timesteps: int, words: int
+    ) -> None:
+        if spikes[0] < 0:
+            raise ValueError(f"a gate needs spikes that are not negative, not {spikes!r}")
+        super().__init__(shape, lanes, spikes, timesteps=timesteps, words=words)
+
+    def _reduce(self, m, advance, moving, start, values, before, after, s2, s2_done):
+        """Stage 2 keeps the largest total and its spike. Stage 3: drop zeros."""
+        most = Signal.like(after)
+        with m.If(moving):
+            for lane in range(self.lanes):
+                with m.If(start | (after[lane] > most[lane])):
+                    m.d.sync += [most[lane].eq(after[lane]), s2["values"][lane].eq(values[lane])]
+        with m.If(advance):
+            _send(m, self.o, s2, s2_done)
 
 
 def make_pool(
@@ -207,17 +256,19 @@ def make_pool(
     *,
     timesteps: int,
     words: int,
-) -> WindowPool | RunningMaxPool:
+) -> WindowPool | RunningMaxPool | GatePool:
     """The component for one pooling of a network; without pooling, the filter of zero words.
 
     ``shape`` is the pooled map's, ``words`` the number of words of one timestep.
     """
     if pool is None:
         return WindowPool("max", shape, lanes, spikes, window=1)
-    if pool.mode == "max" and timesteps > 1:
-        return RunningMaxPool(shape, lanes, spikes, timesteps=timesteps, words=words)
+    if pool.mode != "sum" and timesteps > 1:
+        over_time = GatePool if pool.mode == "gate" else RunningMaxPool
+        return over_time(shape, lanes, spikes, timesteps=timesteps, words=words)
     window = pool.kernel[0] * pool.kernel[1]
-    return WindowPool(pool.mode, shape, lanes, spikes, window=window)
+    mode = "sum" if pool.mode == "sum" else "max"  # with one timestep the gate is the maximum
+    return WindowPool(mode, shape, lanes, spikes, window=window)
 
 
 def _check(name: str, value: int) -> None:

@@ -46,17 +46,24 @@ class Activity:
 
 
 def pooled(values: Array, pool: Pool | None) -> Array:
-    """Spike values (N, T, C, H, W) after a pooling (running maximum over T for ``max``)."""
+    """Spike values (N, T, C, H, W) after a pooling (over all T for ``max`` and ``gate``)."""
     if pool is None:
         return values
     values = values.astype(np.int64)
+    if pool.mode == "sum":
+        return np.asarray(_windows(values, pool).sum(axis=-1))
+    totals = _windows(values.cumsum(axis=1), pool)
     if pool.mode == "max":
-        values = values.cumsum(axis=1)
+        return np.diff(totals.max(axis=-1), axis=1, prepend=0)
+    most = totals.argmax(axis=-1)[..., None]
+    return np.take_along_axis(_windows(values, pool), most, axis=-1)[..., 0]
+
+
+def _windows(values: Array, pool: Pool) -> Array:
+    """(N, T, C, h, w, members of a window, row by row)."""
     windows = sliding_window_view(values, pool.kernel, axis=(3, 4))
     windows = windows[:, :, :, :: pool.stride[0], :: pool.stride[1]]
-    if pool.mode == "sum":
-        return np.asarray(windows.sum(axis=(5, 6)))
-    return np.diff(windows.max(axis=(5, 6)), axis=1, prepend=0)
+    return windows.reshape(*windows.shape[:5], -1)
 
 
 def sent_values(

@@ -164,7 +164,7 @@ def core_cost(net: FixedNetwork, schedule: Schedule, core: CorePlan, family: Fam
     serial = core.lanes * (stages * 2.2 + 4) + 60
     if pool is not None:
         serial += core.lanes * stages * 4
-        if pool.mode == "max" and net.timesteps > 1:
+        if pool.mode != "sum" and net.timesteps > 1:
             total_bits = core.lanes * (net.timesteps * population.spike_max).bit_length()
             total = total + memory_cost(family, "block", scan.words, total_bits)
             serial += total_bits * 3

@@ -166,7 +166,9 @@ def _pool_depth(net: FixedNetwork, core: CorePlan) -> int:
     pool = outgoing_pool(net, core)
     if pool is None:
         return 0
-    return 4 if pool.mode == "max" and net.timesteps > 1 else 2
+    if net.timesteps == 1:
+        return 2
+    return {"sum": 2, "max": 4, "gate": 3}[pool.mode]
 
 
 def _settle(net: FixedNetwork, schedule: Schedule, core: CorePlan) -> int:

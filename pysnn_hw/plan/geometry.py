@@ -257,7 +257,7 @@ def projection_geometry(
         )
     pool = projection.pool
     readdressed = pool is not None and not pool_at_sender
-    if pool is not None and readdressed and pool.mode == "max":
+    if pool is not None and readdressed and pool.mode != "sum":
         raise PlanError(f"projection {projection.name}", "maximum pooling happens at the sender")
     if pool is not None and pool_at_sender and projection.source == INPUT:
         raise PlanError(f"projection {projection.name}", "the input is pooled by re-addressing")

@@ -133,7 +133,7 @@ def outgoing_pool(net: SnnNetwork, core: CorePlan) -> Pool | None:
         If its consumers want different pooling, or windows that do not tile the map.
     """
     pools = {p.pool for p in net.out_of(core.population)}
-    if not any(pool is not None and (pool.mode == "max" or core.pool_at_sender) for pool in pools):
+    if not any(pool is not None and (pool.mode != "sum" or core.pool_at_sender) for pool in pools):
         return None
     if len(pools) != 1:
         raise PlanError(

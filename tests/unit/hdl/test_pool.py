@@ -5,7 +5,7 @@ import random
 import pytest
 
 from pysnn_hw.hdl.events import EventKind
-from pysnn_hw.hdl.pool import RunningMaxPool, WindowPool, make_pool
+from pysnn_hw.hdl.pool import GatePool, RunningMaxPool, WindowPool, make_pool
 from pysnn_hw.ir.snn import Pool
 from tests.hdl_bench import PACES, run
 
@@ -18,6 +18,7 @@ CASES = [
     ((4, 2, 2), 2, (-3, 3), 4),
     ((2, 1, 3), 2, (-1, 1), 2),
 ]
+GATES = [CASES[0], CASES[2], ((6, 4, 3), 2, (0, 1), 4), ((6, 2, 4), 3, (0, 3), 6)]
 IMAGES = 4
 
 
@@ -87,6 +88,21 @@ class RunningMax:
         return max(self.totals[where]) - max(before)
 
 
+class Gate:
+    """The spike of the first neuron whose total, this step's included, is the largest."""
+
+    def __init__(self):
+        self.totals = {}
+        self.chosen = set()
+
+    def __call__(self, where, values, fresh):
+        before = [0] * len(values) if fresh else self.totals[where]
+        self.totals[where] = [c + v for c, v in zip(before, values, strict=True)]
+        most = self.totals[where].index(max(self.totals[where]))
+        self.chosen.add((most, self.totals[where].count(max(self.totals[where])) > 1))
+        return values[most]
+
+
 @pytest.mark.parametrize("pace", PACES)
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("mode", ["sum", "max"])
@@ -121,6 +137,25 @@ def test_running_max_pool(case, pace):
     assert seen.payloads["o"] == expected
 
 
+@pytest.mark.parametrize("pace", PACES)
+@pytest.mark.parametrize("case", GATES, ids=str)
+def test_gate_pool(case, pace):
+    shape, lanes, spikes, window = case
+    timesteps = 5
+    words = stimulus(case, timesteps, random.Random(6))
+    gate = Gate()
+    expected = model(words, gate)
+    if window > 1:
+        assert expected != model(words, RunningMax())
+        assert expected != model(words, lambda _where, values, _fresh: max(values))
+        assert {most for most, _ in gate.chosen} == set(range(window))
+        assert len([most for most, tied in gate.chosen if tied]) > 1
+    per_step = shape[0] // lanes * shape[1] * shape[2] * window
+    dut = GatePool(shape, lanes, spikes, timesteps=timesteps, words=per_step)
+    seen = run(dut, {"i": words}, {"o": len(expected)}, pace=pace)
+    assert seen.payloads["o"] == expected
+
+
 def test_running_max_pool_reaches_the_largest_total():
     """Full spikes at every step: totals grow to the end of their range without wrapping."""
     case, timesteps = ((1, 1, 1), 1, (0, 3), 1), 9
@@ -134,14 +169,15 @@ def test_running_max_pool_reaches_the_largest_total():
 
 
 @pytest.mark.parametrize("timesteps", [1, 3])
-@pytest.mark.parametrize("mode", ["sum", "max"])
+@pytest.mark.parametrize("mode", ["sum", "max", "gate"])
 def test_full_throughput_and_latency(mode, timesteps):
     case = ((4, 2, 3), 4, (0, 15), 4)
     words = stimulus(case, timesteps, random.Random(7))
     pool = Pool(mode, (2, 2), (2, 2))
     dut = make_pool(pool, *case[:3], timesteps=timesteps, words=24)
-    assert isinstance(dut, RunningMaxPool) == (mode == "max" and timesteps > 1)
-    reduce = {"sum": lambda _w, v, _f: sum(v), "max": RunningMax()}[mode]
+    over_time = {"sum": WindowPool, "max": RunningMaxPool, "gate": GatePool}[mode]
+    assert isinstance(dut, over_time if timesteps > 1 else WindowPool)
+    reduce = {"sum": lambda _w, v, _f: sum(v), "max": RunningMax(), "gate": Gate()}[mode]
     expected = model(words, reduce)
     seen = run(dut, {"i": words}, {"o": len(expected)})
     assert seen.payloads["o"] == expected
@@ -170,6 +206,7 @@ def test_without_pooling_only_words_of_zeros_are_dropped():
         (lambda: WindowPool("sum", (3, 1, 1), 2, (0, 1), window=1), "lanes must divide the 3"),
         (lambda: RunningMaxPool((2, 1, 1), 1, (0, 1), timesteps=0, words=2), "timesteps must be"),
         (lambda: RunningMaxPool((2, 1, 1), 1, (0, 1), timesteps=2, words=0), "words must be"),
+        (lambda: GatePool((2, 1, 1), 1, (-1, 1), timesteps=2, words=2), "not negative"),
     ],
 )
 def test_refusals(build, message):
