@@ -21,10 +21,15 @@ from pysnn_hw.ir.snn import (
     Neuron,
     Pool,
     Population,
+    Probe,
     Projection,
+    Readout,
     Shape,
 )
 from pysnn_hw.ir.widths import post_fire_interval
+
+EXTRAS = ("v_init", "probe", "bernoulli", "events", "gate", "count", "sampled", "margin")
+"""What random networks may have besides: see `random_network`."""
 
 
 def random_network(
@@ -35,6 +40,7 @@ def random_network(
     depth: int | None = None,
     neurons: Sequence[Neuron] | None = None,
     pools: tuple[str, ...] = ("sum", "max"),
+    extras: tuple[str, ...] = (),
     overlap: bool = True,
     residual: bool | None = None,
     max_side: int = 9,
@@ -51,16 +57,22 @@ def random_network(
         How populations fire, drawn from these; None for all kinds, every other one plain.
     pools, overlap
         Pooling modes to draw from (may be empty); whether windows may overlap or leave gaps.
+    extras
+        What may be drawn besides, of `EXTRAS`; "gate" joins the pooling modes.
     residual
         Add identity skips wherever shapes allow: always, never, or (None) now and then.
     max_side, max_channels
         Largest side and number of channels of a map.
     """
-    draw = _Draw(rng, tuple(pools), overlap, max_channels)
+    pools = (*pools, "gate") if "gate" in extras else tuple(pools)
+    draw = _Draw(rng, pools, overlap, max_channels)
     timesteps = timesteps or int(rng.integers(1, 7))
+    probe = draw.probe(extras)
+    if probe is not None:
+        neurons = [PLAIN]
     spike_max = spike_max or int(rng.choice([1, 2, 3, 7, 15]))
     depth = depth or int(rng.integers(1, 4))
-    net = FixedNetwork(timesteps, draw.input(max_side), (), ())
+    net = FixedNetwork(timesteps, draw.input(max_side, extras, probe), (), ())
     source = INPUT
     for layer in range(depth):
         name = f"n{layer}"
@@ -70,7 +82,7 @@ def random_network(
         neuron = draw.neuron() if neurons is None else neurons[draw.upto(len(neurons)) - 1]
         net = _add_population(net, projections, spike_max, neuron, rng)
         source = name
-    pool = draw.pool(net.shape_of(source))
+    pool = draw.pool(net.shape_of(source), net.population(source).spike_min)
     inputs = int(
         np.prod(net.shape_of(source) if pool is None else pool.out_shape(net.shape_of(source)))
     )
@@ -79,14 +91,31 @@ def random_network(
         "to_readout", source, "readout", "linear", draw.weights((classes, inputs)), pool=pool
     )
     bias = rng.integers(-100, 101, classes)
-    return _extended(net, _readout((classes, 1, 1), bias, "readout"), (projection,))
+    if "count" in extras and rng.random() < 0.5:
+        projection = replace(projection, name=f"{source}_to_output", target="output")
+        net = _add_population(net, (projection,), spike_max, PLAIN, rng)
+        ones, zeros = np.ones(classes, np.int64), np.zeros(classes, np.int64)
+        projection = Projection("to_readout", "output", "readout", "identity", ones)
+        net = _extended(net, _readout((classes, 1, 1), zeros, "readout"), (projection,))
+        net = replace(net, readout=Readout("count"))
+    else:
+        net = _extended(net, _readout((classes, 1, 1), bias, "readout"), (projection,))
+    if "v_init" in extras and rng.random() < 0.5:
+        net = _with_starts(net, rng)
+    if probe is not None:
+        net = _with_probe(net, probe)
+    return _with_readout(net, extras, rng)
 
 
 def random_images(rng: np.random.Generator, net: FixedNetwork, count: int) -> Array:
-    """``count`` images int64 (count, C, H, W) over the input's range, a third of it background."""
-    size = (count, *net.input.shape)
+    """``count`` images int64 (count, C, H, W) over the input's range, a third of it background.
+
+    For an input of events (count, T, C, H, W).
+    """
+    steps = (net.timesteps,) if net.input.encoding == "events" else ()
+    size = (count, *steps, *net.input.shape)
     images = rng.integers(net.input.minimum, net.input.maximum + 1, size)
-    background = np.reshape(net.input.zero_point, (1, -1, 1, 1))
+    background = np.reshape(net.input.zero_point, (-1, 1, 1))
     return np.where(rng.random(size) < 1 / 3, background, images)
 
 
@@ -101,7 +130,22 @@ class _Draw:
     def upto(self, high: int, low: int = 1) -> int:
         return int(self.rng.integers(low, high + 1))
 
-    def input(self, max_side: int) -> Input:
+    def probe(self, extras: tuple[str, ...]) -> Probe | None:
+        if "probe" not in extras or self.rng.random() < 0.6:
+            return None
+        return Probe(self.upto(5), ("mask", "shift")[self.upto(1, 0)])
+
+    def input(self, max_side: int, extras: tuple[str, ...], probe: Probe | None) -> Input:
+        plain = self.constant_input(max_side)
+        encodings = [e for e in ("bernoulli", "events") if e in extras]
+        if probe is not None or not encodings or self.rng.random() < 0.5:
+            return plain
+        encoding = encodings[self.upto(len(encodings)) - 1]
+        if encoding == "bernoulli":
+            return replace(plain, encoding="bernoulli", seed=int(self.rng.integers(1, 1 << 32)))
+        return replace(plain, encoding="events", zero_point=(0,) * plain.shape[0])
+
+    def constant_input(self, max_side: int) -> Input:
         shape = (self.upto(3), self.upto(max_side, 5), self.upto(max_side, 5))
         low, high = [(0, 255), (0, 15), (-128, 127)][self.upto(2, 0)]
         zero_point = tuple(
@@ -126,7 +170,7 @@ class _Draw:
         limit = 2 ** self.upto(7) - 1
         return self.rng.integers(-limit, limit + 1, shape)
 
-    def pool(self, shape: Shape) -> Pool | None:
+    def pool(self, shape: Shape, source_min: int) -> Pool | None:
         if min(shape[1:]) < 3 or not self.pools or self.rng.random() < 0.4:
             return None
         mode = self.pools[self.upto(len(self.pools), 1) - 1]
@@ -134,7 +178,9 @@ class _Draw:
         stride = kernel
         if self.overlap and self.rng.random() < 0.3:
             stride = (self.upto(3), self.upto(3))
-        return Pool("max" if mode == "max" else "sum", kernel, stride)
+        if mode == "gate" and (source_min < 0):
+            mode = "max"
+        return Pool(mode, kernel, stride)
 
     def layer(
         self, net: FixedNetwork, source: str, target: str, skip: bool
@@ -149,7 +195,7 @@ class _Draw:
             factor = np.maximum(1, np.abs(self.weights((shape[0],))))
             origin = same[self.upto(len(same)) - 1]
             return conv, Projection(f"{name}_skip", origin, target, "identity", factor)
-        pool = None if source == INPUT else self.pool(shape)
+        pool = None if source == INPUT else self.pool(shape, net.population(source).spike_min)
         c, h, w = shape if pool is None else pool.out_shape(shape)
         if self.rng.random() < 0.1:
             weight = self.weights((self.upto(self.max_channels, 2), c * h * w))
@@ -163,6 +209,48 @@ class _Draw:
         weight = self.weights((groups * per_group, c // groups, *kernel))
         padding = (top, left, bottom, right)
         return (Projection(name, source, target, "conv2d", weight, stride, padding, groups, pool),)
+
+
+def _with_starts(net: FixedNetwork, rng: np.random.Generator) -> FixedNetwork:
+    """``net`` whose fire populations start at random potentials, one per neuron."""
+
+    def started(population: Population) -> Population:
+        if population.kind == "readout" or rng.random() < 0.3:
+            return population
+        reach = int(population.threshold.max())
+        starts = rng.integers(-reach, reach + 1, population.shape)
+        return _ranged(net, replace(population, v_init=starts))
+
+    return replace(net, populations=tuple(started(p) for p in net.populations))
+
+
+def _with_probe(net: FixedNetwork, probe: Probe) -> FixedNetwork:
+    net = replace(net, probe=probe)
+    fire = tuple(_ranged(net, p) for p in net.populations[:-1])
+    return replace(net, populations=(*fire, net.populations[-1]))
+
+
+def _with_readout(
+    net: FixedNetwork, extras: tuple[str, ...], rng: np.random.Generator
+) -> FixedNetwork:
+    """``net`` read in another way, now and then."""
+    scores = np.sort(simulate_reference(net, random_images(rng, net, 4)).scores, axis=1)
+    mode = net.readout.mode
+    if "sampled" in extras and mode == "potential" and rng.random() < 0.4:
+        spread = max(2, int(scores.std()))
+        noise = tuple(int(n) for n in np.sort(rng.integers(-spread, spread, 256)))
+        return replace(net, readout=Readout("sampled", 0, int(rng.integers(1, 1 << 32)), noise))
+    if "margin" in extras and rng.random() < 0.5:
+        lead = int((scores[:, -1] - scores[:, -2]).mean() * rng.random()) + 1
+        return replace(net, readout=Readout(mode, margin=lead))
+    return net
+
+
+def _ranged(net: FixedNetwork, population: Population) -> Population:
+    """``population``, part of ``net``, with clamps that never act."""
+    others = tuple(population if p.name == population.name else p for p in net.populations)
+    lowest, highest = post_fire_interval(replace(net, populations=others), population.name)
+    return replace(population, v_min=int(lowest.min()), v_max=int(highest.max()))
 
 
 def _readout(shape: Shape, bias: Array, name: str) -> Population:

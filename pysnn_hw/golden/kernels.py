@@ -21,7 +21,8 @@ from pysnn_hw.ir.snn import Array
 if TYPE_CHECKING:
     from pysnn_hw.golden.program import Output, Program
 
-NO_POOL, SUM_POOL, MAX_POOL = 0, 1, 2
+NO_POOL, SUM_POOL, MAX_POOL, GATE_POOL = 0, 1, 2, 3
+NO_PROBE, MASK_PROBE, SHIFT_PROBE = 0, 1, 2
 POSITIVE, MEMORY, SIGNED = 0, 1, 2
 Row = Any
 """One record of a table in `program`; its fields are known to numba, not to a type checker."""
@@ -43,6 +44,11 @@ def arrive(spikes: Array, p: Row, state: Array, line: Array, events: Array) -> N
             events[i] = spikes[i]
     elif p.pool == SUM_POOL:
         _pool(spikes, p, line, events)
+    elif p.pool == GATE_POOL:
+        totals = state[p.totals :]
+        for i in range(size):
+            totals[i] += spikes[i]
+        _gate(spikes, totals, p, events)
     else:
         totals, peaks = state[p.totals :], state[p.peaks :]
         for i in range(size):
@@ -82,6 +88,24 @@ def _pool(source: Array, p: Row, line: Array, out: Array) -> None:
             else:
                 for j in range(reach):
                     out[into + j] = max(out[into + j], line[shift + j])
+
+
+@_compiled
+def _gate(spikes: Array, totals: Array, p: Row, out: Array) -> None:
+    """What the first member of each window with the largest total sends."""
+    channels = p.channels
+    for y in range(p.pooled_height):
+        for x in range(p.pooled_width):
+            first = (y * p.pool_stride_y * p.width + x * p.pool_stride_x) * channels
+            into = (y * p.width + x * p.pool_stride_x) * channels
+            for c in range(channels):
+                best = first + c
+                for dy in range(p.pool_rows):
+                    for dx in range(p.pool_columns):
+                        member = first + (dy * p.width + dx) * channels + c
+                        if totals[member] > totals[best]:
+                            best = member
+                out[into + c] = spikes[best]
 
 
 @_compiled
@@ -276,6 +300,87 @@ def fire_other(
 
 
 @_compiled
+def start_over(
+    membrane: Array, program: Program, spikes_before: Array, start: Array, silent: Array
+) -> None:
+    """After the probe: where each neuron starts from, and which ones stay silent.
+
+    ``spikes_before`` is what each neuron emitted in the probe; ``start`` and ``silent`` are
+    written.
+    """
+    for j in range(len(membrane)):
+        v, theta = membrane[j], program.threshold[j]
+        start[j] = program.v_init[j]
+        if program.rule == MASK_PROBE:
+            silent[j] = v <= 0
+        elif v >= theta:
+            start[j] += theta
+        elif v < 0 and spikes_before[j] > 0:
+            start[j] -= theta
+
+
+@_compiled
+def hush(spikes: Array, membrane: Array, v_init: Array, silent: Array) -> int:
+    """Take back what silent neurons did in this step; return how many spikes that were."""
+    count = 0
+    for j in range(len(spikes)):
+        if silent[j]:
+            count += spikes[j] != 0
+            spikes[j] = 0
+            membrane[j] = v_init[j]
+    return count
+
+
+@_compiled
+def _lead(scores: Array) -> int:
+    """By how much the best score is above the second."""
+    best, second = max(scores[0], scores[1]), min(scores[0], scores[1])
+    for j in range(2, len(scores)):
+        if scores[j] > best:
+            best, second = scores[j], best
+        elif scores[j] > second:
+            second = scores[j]
+    return int(best - second)
+
+
+@_compiled
+def _vote(scores: Array, noise: Array, random: np.uint32, votes: Array) -> np.uint32:
+    """A vote for the class of the largest noisy score; returns the generator's state."""
+    winner, best = 0, np.int64(0)
+    for j in range(len(scores)):
+        random = xorshift(random)
+        score = scores[j] + noise[random >> np.uint32(24)]
+        if j == 0 or score > best:
+            winner, best = j, score
+    votes[winner] += 1
+    return random
+
+
+@_compiled
+def xorshift(state: np.uint32) -> np.uint32:
+    """Next state of the 32-bit generator (Marsaglia's 13, 17, 5)."""
+    state = np.uint32(state ^ (state << np.uint32(13)))
+    state = np.uint32(state ^ (state >> np.uint32(17)))
+    return np.uint32(state ^ (state << np.uint32(5)))
+
+
+@_compiled
+def draw(images: Array, bits: int, seed: np.uint32, frames: Array) -> None:
+    """Bernoulli events (N, T, H * W * C) of ``images`` less their zero point."""
+    shift, top = np.uint32(32 - bits), np.int64(bits - 1)
+    steps, size = frames.shape[1], frames.shape[2]
+    random = seed
+    for t in range(steps):
+        for k in range(size):
+            random = xorshift(random)
+            u = np.int64(random >> shift)
+            for i in range(len(images)):
+                x = np.int64(images[i, k])
+                a = abs(x)
+                frames[i, t, k] = np.sign(x) if u < a + (a >> top) else 0
+
+
+@_compiled
 def _copy(source: Array, out: Array) -> None:
     """``out[:] = source``, converting; spelled out, as numba takes seconds to compile that."""
     for j in range(len(source)):
@@ -283,17 +388,20 @@ def _copy(source: Array, out: Array) -> None:
 
 
 @_compiled
-def run(program: Program, images: Array, block: int, output: Output) -> None:
-    """Simulate ``images``, int32 (N, H * W * C) less their zero point.
+def run(program: Program, frames: Array, block: int, output: Output) -> None:
+    """Simulate images, ``frames`` int32 (N, S, H * W * C) less their zero point.
 
-    Time advances in blocks of ``block`` steps: within a block a population runs through all its
-    steps before the next one starts, so that its spikes are used while they are in the cache.
+    S is 1 if the input is the same at every timestep. Time advances in blocks of ``block`` steps:
+    within a block a population runs through all its steps before the next one starts, so that its
+    spikes are used while they are in the cache. No block reaches beyond the end of a probe.
     """
     populations, projections = program.populations, program.projections
     dtype = program.weights.dtype
     membrane, current = np.empty_like(program.bias), np.empty_like(program.bias)
+    start_from = np.empty_like(program.bias)
     spikes = np.empty((block, len(membrane)), output.spike_trace.dtype)
     emitted = np.empty(len(membrane), np.int32)
+    silent = np.empty(len(membrane), np.bool_)
     size, length, channels, kernel = 1, 1, 1, 1
     for p in projections:
         size = max(size, p.height * p.width * p.channels)
@@ -304,20 +412,29 @@ def run(program: Program, images: Array, block: int, output: Output) -> None:
     scratch = found, values, np.empty(kernel, dtype)
     state = np.empty_like(program.state)
     readout = populations[-1]
-    for i in range(len(images)):
-        _copy(program.v_init, membrane)
+    constant_input = frames.shape[1] == 1
+    for i in range(len(frames)):
+        scores = output.scores[i]
+        _copy(program.v_init, start_from)
         _copy(program.bias, current)
         _copy(program.state, state)
-        emitted[:] = 0
+        silent[:] = False
         for k in range(len(projections)):
             p = projections[k]
-            if p.source < 0:
+            if p.source < 0 and constant_input:
                 into = current[populations[p.target].first :]
-                arrive(images[i], p, state, line, events)
+                arrive(frames[i, 0], p, state, line, events)
                 output.sops[i, k] = accumulate(into, events, p, program.weights, *scratch)
-        _copy(membrane[readout.first :], output.scores[i])
-        for start in range(0, program.timesteps, block):
-            steps = min(block, program.timesteps - start)
+        start, restart, random, open_ = 0, True, program.noise_seed, True
+        while start < program.steps:
+            if restart:
+                restart = False
+                _copy(start_from, membrane)
+                _copy(program.state, state)
+                _copy(start_from[readout.first :], scores)
+                emitted[:] = 0
+            proper = start >= program.probe
+            steps = min(block, (program.steps if proper else program.probe) - start)
             for n in range(len(populations)):
                 first, last = populations[n].first, populations[n].first + populations[n].size
                 mine, constant = membrane[first:last], current[first:last]
@@ -328,13 +445,28 @@ def run(program: Program, images: Array, block: int, output: Output) -> None:
                         leak(mine, populations[n].leak)
                     for k in range(len(projections)):
                         p = projections[k]
-                        if p.target == n and p.source >= 0:
+                        if p.target != n or (p.source < 0 and constant_input):
+                            continue
+                        if p.source < 0:
+                            arrive(frames[i, start + t], p, state, line, events)
+                        else:
                             arrive(spikes[t, p.first :], p, state, line, events)
-                            output.sops[i, k] += accumulate(
-                                mine, events, p, program.weights, *scratch
-                            )
+                        output.sops[i, k] += accumulate(mine, events, p, program.weights, *scratch)
+                    if not populations[n].fires:
+                        if not open_:
+                            continue
+                        for j in range(last - first):
+                            scores[j] += np.int64(mine[j] + constant[j])
+                        if not proper:
+                            continue
+                        output.steps[i] += 1
+                        if len(program.noise):
+                            random = _vote(scores, program.noise, random, output.votes[i])
+                        elif program.margin:
+                            open_ = _lead(scores) < program.margin
+                        continue
                     if populations[n].other:
-                        output.spikes[i, n] += fire_other(
+                        count = fire_other(
                             mine,
                             constant,
                             program.threshold[first:last],
@@ -343,20 +475,32 @@ def run(program: Program, images: Array, block: int, output: Output) -> None:
                             populations[n],
                             emitted[first:last],
                         )
-                    elif populations[n].fires:
-                        output.spikes[i, n] += fire(
+                    else:
+                        count = fire(
                             mine,
                             constant,
                             program.threshold[first:last],
                             program.limits[n],
                             spikes[t, first:last],
                         )
-                    else:
+                    if program.rule == MASK_PROBE and proper:
+                        count -= hush(
+                            spikes[t, first:last],
+                            mine,
+                            program.v_init[first:last],
+                            silent[first:last],
+                        )
+                    elif program.rule == SHIFT_PROBE and not proper:
                         for j in range(last - first):
-                            output.scores[i, j] += np.int64(mine[j] + constant[j])
+                            emitted[first + j] += spikes[t, first + j]
+                    output.spikes[i, n] += count
             if len(output.spike_trace):
                 for t in range(steps):
                     _copy(spikes[t], output.spike_trace[i, start + t])
+            start += steps
+            if start == program.probe:
+                start_over(membrane[: readout.first], program, emitted, start_from, silent)
+                restart = True
         if len(output.membrane_trace):
             _copy(membrane, output.membrane_trace[i])
-            _copy(output.scores[i], output.membrane_trace[i, readout.first :])
+            _copy(scores, output.membrane_trace[i, readout.first :])

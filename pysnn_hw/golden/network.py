@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +12,13 @@ from functools import lru_cache
 import numpy as np
 
 from pysnn_hw.errors import DataError
-from pysnn_hw.golden.kernels import run
+from pysnn_hw.golden.kernels import draw, run
 from pysnn_hw.golden.program import Output, Program, compile_program
-from pysnn_hw.golden.result import Result, Trace, concatenate, spike_dtype
+from pysnn_hw.golden.result import Result, Trace, classes_of, concatenate, spike_dtype
 from pysnn_hw.ir.check import check_fixed
 from pysnn_hw.ir.snn import Array, FixedNetwork, Population
 
+_BATCH_VALUES = 1 << 26  # of input held in one batch, all timesteps counted
 _BLOCK_BYTES = 1 << 20  # spikes in flight per thread: what a second-level cache holds
 
 
@@ -36,7 +38,8 @@ def simulate(
     net
         The network.
     images
-        Raw integers (N, C, H, W), N >= 1, of any integer dtype, in the input's declared range.
+        Raw integers (N, C, H, W), N >= 1, of any integer dtype, in the input's declared range;
+        (N, T, C, H, W) for an input of encoding ``events``.
     trace
         Also keep every spike and every final membrane (memory grows with N * T * neurons).
     batch
@@ -78,6 +81,8 @@ def simulate_batches(
     """
     program = _checked_program(net)
     check_images(net, images)
+    frames = 1 if net.input.encoding == "constant" else net.timesteps
+    batch = max(1, min(batch, _BATCH_VALUES // (frames * math.prod(net.input.shape))))
     workers = threads or available_processors()
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(images), batch):
@@ -104,12 +109,14 @@ def available_processors() -> int:
 
 def check_images(net: FixedNetwork, images: Array) -> None:
     """Refuse images of the wrong shape or dtype with a `DataError`."""
-    shape = net.input.shape
-    if images.ndim != 4 or images.shape[1:] != shape:
+    shape: tuple[int, ...] = net.input.shape
+    if net.input.encoding == "events":
+        shape = net.timesteps, *shape
+    if images.shape[1:] != shape:
         raise DataError(
             "images",
             f"shape {images.shape} does not fit the network's input",
-            "expected (N, {}, {}, {})".format(*shape),
+            f"expected (N, {', '.join(map(str, shape))})",
         )
     if len(images) == 0:
         raise DataError("images", "there are none", "give at least one image")
@@ -137,23 +144,38 @@ def run_program(
 ) -> Result:
     """Simulate valid ``images`` in this thread; ``block`` is how many steps to run at a time."""
     n, neurons, kept = len(images), len(program.bias), len(images) if trace else 0
-    values = images.transpose(0, 2, 3, 1).reshape(n, -1).astype(np.int32) - program.zero_point
+    classes = net.populations[-1].size
     output = Output(
-        scores=np.zeros((n, net.populations[-1].size), np.int64),
+        scores=np.zeros((n, classes), np.int64),
+        votes=np.zeros((n, classes), np.int64),
+        steps=np.zeros(n, np.int64),
         spikes=np.zeros((n, len(net.populations)), np.int64),
         sops=np.zeros((n, len(net.projections)), np.int64),
-        spike_trace=np.empty((kept, net.timesteps, neurons), spike_dtype(net)),
+        spike_trace=np.empty((kept, net.total_steps, neurons), spike_dtype(net)),
         membrane_trace=np.empty((kept, neurons), np.int64),
     )
     block = block or max(1, _BLOCK_BYTES // neurons)
-    run(program, values, min(net.timesteps, block), output)
+    run(program, input_frames(net, program, images), min(net.total_steps, block), output)
+    scores = output.votes if net.readout.mode == "sampled" else output.scores
     return Result(
-        output.scores,
-        output.scores.argmax(axis=1),
+        scores,
+        classes_of(net, scores),
         {p.name: output.spikes[:, k] for k, p in enumerate(net.populations) if p.kind == "fire"},
         {p.name: output.sops[:, k] for k, p in enumerate(net.projections)},
+        output.steps,
         _trace(net, program, output) if trace else None,
     )
+
+
+def input_frames(net: FixedNetwork, program: Program, images: Array) -> Array:
+    """What enters the network in each step, int32 (N, S, H * W * C); S is 1 if that is constant."""
+    n, size = len(images), math.prod(net.input.shape)
+    values = np.moveaxis(images, -3, -1).reshape(n, -1, size).astype(np.int32) - program.zero_point
+    if net.input.encoding != "bernoulli":
+        return values
+    frames = np.empty((n, net.timesteps, size), np.int32)
+    draw(values[:, 0], net.input.peak.bit_length(), np.uint32(net.input.seed), frames)
+    return frames
 
 
 def _trace(net: FixedNetwork, program: Program, output: Output) -> Trace:

@@ -7,16 +7,20 @@ channels of neighbouring columns.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pysnn_hw.golden.kernels import (
+    GATE_POOL,
+    MASK_PROBE,
     MAX_POOL,
     MEMORY,
     NO_POOL,
+    NO_PROBE,
     POSITIVE,
+    SHIFT_PROBE,
     SIGNED,
     SUM_POOL,
     Row,
@@ -24,6 +28,8 @@ from pysnn_hw.golden.kernels import (
 from pysnn_hw.ir.snn import INPUT, Array, ConvView, FixedNetwork, Population, Projection
 from pysnn_hw.ir.widths import widths
 
+_POOL = {"sum": SUM_POOL, "max": MAX_POOL, "gate": GATE_POOL}
+_RULE = {"mask": MASK_PROBE, "shift": SHIFT_PROBE}
 _POLARITY = {"positive": POSITIVE, "memory": MEMORY, "signed": SIGNED}
 
 POPULATION = np.dtype(
@@ -46,7 +52,7 @@ PROJECTION = np.dtype(
         ("height", np.int64),  # of the source's map, before pooling
         ("width", np.int64),
         ("channels", np.int64),
-        ("pool", np.int64),  # NO_POOL, SUM_POOL or MAX_POOL
+        ("pool", np.int64),  # NO_POOL, SUM_POOL, MAX_POOL or GATE_POOL
         ("pool_rows", np.int64),
         ("pool_columns", np.int64),
         ("pool_stride_y", np.int64),
@@ -89,8 +95,14 @@ class Program(NamedTuple):
         int32, one per value of an (H, W, C) image.
     state
         int32: what running maxima remember at the start, zeros.
-    timesteps
-        T.
+    steps, probe
+        Timesteps in all, and those of them that are a probe.
+    rule
+        NO_PROBE, MASK_PROBE or SHIFT_PROBE.
+    margin
+        Lead that ends an image early; 0: never.
+    noise, noise_seed
+        int64 (256,) or empty, and where its generator starts, uint32.
     """
 
     populations: Array
@@ -102,7 +114,12 @@ class Program(NamedTuple):
     limits: Array
     zero_point: Array
     state: Array
-    timesteps: int
+    steps: int
+    probe: int
+    rule: int
+    margin: int
+    noise: Array
+    noise_seed: np.uint32
 
 
 class Output(NamedTuple):
@@ -111,18 +128,24 @@ class Output(NamedTuple):
     Attributes
     ----------
     scores
-        int64 (N, classes).
+        int64 (N, classes): membranes of the readout.
+    votes
+        int64 (N, classes), for those of its modes that take votes.
+    steps
+        int64 (N,): timesteps that the scores are of.
     spikes
         int64 (N, populations): non-zero spikes.
     sops
         int64 (N, projections).
     spike_trace
-        `spike_dtype` (N, T, neurons), each population (H, W, C).
+        `spike_dtype` (N, steps, neurons), each population (H, W, C).
     membrane_trace
         int64 (N, neurons), after the last step.
     """
 
     scores: Array
+    votes: Array
+    steps: Array
     spikes: Array
     sops: Array
     spike_trace: Array
@@ -170,7 +193,12 @@ def compile_program(net: FixedNetwork, dtype: npt.DTypeLike | None = None) -> Pr
         np.array(limits).astype(dtype),
         np.tile(np.array(net.input.zero_point, np.int32), height * width),
         np.zeros(state, np.int32),
-        net.timesteps,
+        net.total_steps,
+        0 if net.probe is None else net.probe.steps,
+        NO_PROBE if net.probe is None else _RULE[net.probe.rule],
+        net.readout.margin,
+        np.array(net.readout.noise, np.int64),
+        np.uint32(net.readout.seed),
     )
 
 
@@ -217,7 +245,7 @@ def _fill_pool(row: Row, net: FixedNetwork, projection: Projection, state: int) 
     if pool is None:
         row["pool"], row["pool_stride_x"] = NO_POOL, 1
         return state
-    row["pool"] = SUM_POOL if pool.mode == "sum" else MAX_POOL
+    row["pool"] = _POOL[pool.mode]
     row["pool_rows"], row["pool_columns"] = pool.kernel
     row["pool_stride_y"], row["pool_stride_x"] = pool.stride
     if pool.mode == "sum":
@@ -235,10 +263,13 @@ def _fill_synapses(row: Row, conv: ConvView) -> None:
     row["out_channels"], row["out_height"], row["out_width"] = conv.out_shape
 
 
-def _per_neuron(populations: tuple[Population, ...], name: str) -> Array:
+def _per_neuron(
+    populations: tuple[Population, ...], name: Literal["bias", "threshold", "v_init"]
+) -> Array:
     parts = []
     for population in populations:
-        values = getattr(population, name)
-        channels = np.broadcast_to(values if values.size else 1, (population.channels,))
-        parts.append(np.tile(channels, population.shape[1] * population.shape[2]))
+        if getattr(population, name).size:
+            parts.append(population.per_neuron(name).transpose(1, 2, 0).reshape(-1))
+        else:
+            parts.append(np.ones(population.size, np.int64))
     return np.concatenate(parts)

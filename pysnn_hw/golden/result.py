@@ -24,7 +24,8 @@ class Trace:
     Attributes
     ----------
     spikes
-        Per fire population, `spike_dtype` (N, T, C, H, W): spike values before any pooling.
+        Per fire population, `spike_dtype` (N, steps, C, H, W): spike values before any pooling,
+        those of a probe first.
     membranes
         Per population (readout included), int64 (N, C, H, W): membrane potential after the last
         step.
@@ -41,16 +42,19 @@ class Result:
     Attributes
     ----------
     scores
-        int64 (N, classes): final membranes of the readout.
+        int64 (N, classes): final membranes of the readout, or votes.
     classes
-        int64 (N,): index of the largest score, ties to the lowest index.
+        int64 (N,): index of the largest score, ties to the lowest index; -1 where a readout counts
+        spikes and there were none.
     spikes
         Per fire population, int64 (N,): non-zero spikes over all steps.
     sops
         Per projection, int64 (N,): weights accumulated into membranes. An event counts once for
         each tap that lands in the map and each output channel of its group; zero values are no
         events, pooling comes first, and the constant input counts once per image because hardware
-        computes its current once.
+        computes its current once. Steps after an early exit count like all others.
+    steps
+        int64 (N,): timesteps that the scores are of, T without early exit.
     trace
         Present if asked for.
     """
@@ -59,7 +63,16 @@ class Result:
     classes: Array
     spikes: Mapping[str, Array]
     sops: Mapping[str, Array]
+    steps: Array
     trace: Trace | None = None
+
+
+def classes_of(net: FixedNetwork, scores: Array) -> Array:
+    """Class of each row of ``scores``, int64 (N,)."""
+    classes: Array = scores.argmax(axis=1)
+    if net.readout.mode == "count":
+        classes = np.where(scores.max(axis=1) > 0, classes, -1)
+    return classes
 
 
 def concatenate(parts: Sequence[Result]) -> Result:
@@ -76,6 +89,7 @@ def concatenate(parts: Sequence[Result]) -> Result:
         classes=np.concatenate([part.classes for part in parts]),
         spikes=join([part.spikes for part in parts]),
         sops=join([part.sops for part in parts]),
+        steps=np.concatenate([part.steps for part in parts]),
         trace=Trace(join([t.spikes for t in traces]), join([t.membranes for t in traces]))
         if traces
         else None,

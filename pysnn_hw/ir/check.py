@@ -19,6 +19,7 @@ from pysnn_hw.ir.snn import (
     FixedNetwork,
     Pool,
     Population,
+    Probe,
     Projection,
     Shape,
     SnnNetwork,
@@ -30,6 +31,8 @@ MAX_SPIKE = 255
 MAX_LEAK = 15
 MAX_NEURONS = 1 << 24
 """Most neurons (input values included) in one network."""
+MAX_SEED = (1 << 32) - 1
+NOISE_VALUES = 256
 MEMBRANE_BITS = 32
 WEIGHT_RANGE = (-128, 127)
 PARAMETER_RANGE = (-(1 << 31), (1 << 31) - 1)
@@ -58,6 +61,9 @@ def check_network(net: SnnNetwork) -> None:
     _check_order(net)
     for projection in net.projections:
         _check_projection(net, projection)
+    _check_scores(net)
+    if net.probe is not None:
+        _check_probe(net, net.probe)
 
 
 def check_fixed(net: FixedNetwork) -> None:
@@ -100,8 +106,23 @@ def _check_input(net: SnnNetwork) -> None:
         )
     if not all(low <= z <= high for z in entry.zero_point):
         raise NetworkError("input.zero_point", f"a value leaves {low}..{high}")
-    if entry.encoding != "constant":
+    if entry.encoding not in ("constant", "bernoulli", "events"):
         raise NetworkError("input.encoding", f"{entry.encoding!r} is unknown", "use 'constant'")
+    _check_seed("input.seed", entry.seed, needed=entry.encoding == "bernoulli")
+    sparse = entry.minimum <= 0 <= entry.maximum and not any(entry.zero_point)
+    if entry.encoding == "events" and not sparse:
+        raise NetworkError(
+            "input.zero_point",
+            "events of value 0 are never sent, so 0 must be in the range and stand for zero",
+            "use zero points of 0",
+        )
+
+
+def _check_seed(where: str, seed: int, *, needed: bool) -> None:
+    if needed and not 1 <= seed <= MAX_SEED:
+        raise NetworkError(where, f"{seed} is outside 1..{MAX_SEED}")
+    if not needed and seed:
+        raise NetworkError(where, f"is {seed}, but nothing is random here", "use 0")
 
 
 def _check_shape(where: str, shape: Shape) -> None:
@@ -129,8 +150,11 @@ def _check_population(population: Population, *, last: bool) -> None:
     if (population.kind == "readout") != last:
         problem = "the last population must be a readout" if last else "a readout must come last"
         raise NetworkError(where, problem)
-    for name in ("bias", "v_init"):
-        _check_parameter(f"{where}: {name}", getattr(population, name), population.channels)
+    _check_parameter(f"{where}: bias", population.bias, population.channels)
+    if population.v_init.shape == population.shape:
+        _check_finite(f"{where}: v_init", population.v_init)
+    else:
+        _check_parameter(f"{where}: v_init", population.v_init, population.channels)
     if population.kind == "readout":
         _check_readout(where, population)
         return
@@ -183,8 +207,66 @@ def _check_neuron(where: str, population: Population) -> None:
 def _check_parameter(where: str, values: Array, channels: int) -> None:
     if values.shape not in ((1,), (channels,)):
         raise NetworkError(where, f"shape {values.shape} is neither (1,) nor ({channels},)")
+    _check_finite(where, values)
+
+
+def _check_finite(where: str, values: Array) -> None:
     if not np.isfinite(values).all():
         raise NetworkError(where, "a value is not finite")
+
+
+def _check_scores(net: SnnNetwork) -> None:
+    readout, last = net.readout, net.populations[-1]
+    if readout.mode not in ("potential", "count", "sampled"):
+        raise NetworkError("readout.mode", f"{readout.mode!r} is unknown", "use 'potential'")
+    if not 0 <= readout.margin <= PARAMETER_RANGE[1]:
+        raise NetworkError("readout.margin", f"{readout.margin} is negative or beyond 32 bits")
+    if readout.margin and (readout.mode == "sampled" or last.size < 2):
+        raise NetworkError(
+            "readout.margin", "needs two membranes to compare, not votes", "use 0: no early exit"
+        )
+    sampled = readout.mode == "sampled"
+    _check_seed("readout.seed", readout.seed, needed=sampled)
+    if len(readout.noise) != (NOISE_VALUES if sampled else 0):
+        wanted = NOISE_VALUES if sampled else 0
+        raise NetworkError("readout.noise", f"{len(readout.noise)} values, expected {wanted}")
+    low, high = PARAMETER_RANGE
+    if not all(low // 2 <= value <= high // 2 for value in readout.noise):
+        raise NetworkError("readout.noise", "a value does not fit in 31 bits")
+    if readout.mode == "count":
+        into = net.into(last.name)
+        ones = len(into) == 1 and into[0].kind == "identity" and bool((into[0].weight == 1).all())
+        plain = ones and into[0].pool is None and into[0].source != INPUT
+        if not plain or last.bias.any() or last.v_init.any():
+            raise NetworkError(
+                "readout.mode",
+                "a readout that counts has a single identity projection of weight 1 and no bias",
+                "use 'potential'",
+            )
+
+
+def _check_probe(net: SnnNetwork, probe: Probe) -> None:
+    if not 1 <= probe.steps <= MAX_TIMESTEPS:
+        raise NetworkError("probe.steps", f"{probe.steps} is outside 1..{MAX_TIMESTEPS}")
+    if probe.rule not in ("mask", "shift"):
+        raise NetworkError("probe.rule", f"{probe.rule!r} is neither mask nor shift")
+    if net.input.encoding != "constant":
+        raise NetworkError("probe", f"the input is {net.input.encoding}", "use constant input")
+    for population in net.populations:
+        where = f"population {population.name!r}"
+        if not population.neuron.plain:
+            raise NetworkError(f"{where}: neuron", "only plain neurons take part in a probe")
+        if population.kind == "readout" or probe.rule == "mask":
+            continue
+        theta, start = population.per_neuron("threshold"), population.per_neuron("v_init")
+        low, high = population.v_min, population.v_max
+        if (low is not None and (start - theta).min() < low) or (
+            high is not None and (start + theta).max() > high
+        ):
+            raise NetworkError(
+                f"{where}: v_init",
+                "a threshold more or less leaves v_min..v_max, but the probe may shift it so",
+            )
 
 
 def _check_order(net: SnnNetwork) -> None:
@@ -216,6 +298,10 @@ def _check_projection(net: SnnNetwork, projection: Projection) -> None:
     shape = net.shape_of(projection.source)
     if projection.pool is not None:
         _check_pool(f"{where}: pool", projection.pool, shape)
+        if projection.pool.mode == "gate" and _least(net, projection.source) < 0:
+            raise NetworkError(
+                f"{where}: pool.mode", "a gate takes spikes that are never negative", "use max"
+            )
     seen = projection.in_shape(shape)
     if projection.kind == "conv2d":
         _check_conv(where, projection, seen)
@@ -231,9 +317,13 @@ def _check_projection(net: SnnNetwork, projection: Projection) -> None:
         raise NetworkError(where, f"gives shape {out}, but {target.name!r} has {target.shape}")
 
 
+def _least(net: SnnNetwork, source: str) -> int:
+    return net.input.event_range[0] if source == INPUT else net.population(source).spike_min
+
+
 def _check_pool(where: str, pool: Pool, shape: Shape) -> None:
-    if pool.mode not in ("sum", "max"):
-        raise NetworkError(f"{where}.mode", f"{pool.mode!r} is neither sum nor max")
+    if pool.mode not in ("sum", "max", "gate"):
+        raise NetworkError(f"{where}.mode", f"{pool.mode!r} is none of sum, max, gate")
     if min(pool.stride) < 1:
         raise NetworkError(f"{where}.stride", f"{pool.stride} is not positive")
     if min(pool.kernel) < 1 or pool.kernel[0] > shape[1] or pool.kernel[1] > shape[2]:

@@ -30,11 +30,12 @@ from pysnn_hw.ir.snn import (
     Neuron,
     Pool,
     Population,
+    Probe,
     Projection,
     Readout,
 )
 
-_Part = Input | Population | Neuron | Projection | Pool | Readout
+_Part = Input | Population | Neuron | Projection | Pool | Readout | Probe
 
 FORMAT = 1
 METADATA_KEY = "pysnn_hw"
@@ -127,7 +128,8 @@ def _document(net: FixedNetwork) -> Document:
             _without(p, "weight") | {"pool": None if p.pool is None else _without(p.pool)}
             for p in net.projections
         ],
-        "readout": _without(net.readout),
+        "readout": _without(net.readout) | {"noise": list(net.readout.noise)},
+        "probe": None if net.probe is None else _without(net.probe),
         "provenance": dict(net.provenance),
     }
     try:
@@ -194,6 +196,7 @@ def _network(document: Document, tensors: Mapping[str, Array]) -> FixedNetwork:
         input=Input(**dict(entry) | {"zero_point": tuple(entry.zero_point)}),
         populations=populations,
         projections=projections,
-        readout=Readout(**dict(document.readout)),
+        readout=Readout(**dict(document.readout) | {"noise": tuple(document.readout.noise)}),
         provenance=document.provenance,
+        probe=None if document.probe is None else Probe(**dict(document.probe)),
     )

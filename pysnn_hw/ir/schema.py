@@ -12,8 +12,10 @@ from pysnn_hw.ir.check import (
     INPUT_RANGE,
     MAX_LEAK,
     MAX_NEURONS,
+    MAX_SEED,
     MAX_SPIKE,
     MAX_TIMESTEPS,
+    NOISE_VALUES,
     PARAMETER_RANGE,
 )
 
@@ -21,6 +23,7 @@ Size = Annotated[int, Field(ge=1, le=MAX_NEURONS)]
 Pixel = Annotated[int, Field(ge=INPUT_RANGE[0], le=INPUT_RANGE[1])]
 Membrane = Annotated[int, Field(ge=PARAMETER_RANGE[0], le=PARAMETER_RANGE[1])]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
 class _Part(BaseModel):
@@ -36,9 +39,11 @@ class InputPart(_Part):
     )
     minimum: Pixel = Field(description="Smallest raw integer, inclusive.")
     maximum: Pixel = Field(description="Largest raw integer, inclusive.")
-    encoding: Literal["constant"] = Field(
-        description="`constant`: the same integers are presented at every timestep."
+    encoding: Literal["constant", "bernoulli", "events"] = Field(
+        description="`constant`: the same integers at every timestep; `bernoulli`: unit events at "
+        "a rate proportional to them; `events`: integers of its own for every timestep."
     )
+    seed: Seed = Field(default=0, description="Of `bernoulli`; 0 for the others.")
 
 
 class NeuronPart(_Part):
@@ -87,7 +92,9 @@ class PopulationPart(_Part):
 class PoolPart(_Part):
     """Pooling of a source's spikes."""
 
-    mode: Literal["sum", "max"] = Field(description="Sum, or running maximum, of each window.")
+    mode: Literal["sum", "max", "gate"] = Field(
+        description="Sum or running maximum of each window, or its so far most active member."
+    )
     kernel: tuple[Size, Size] = Field(description="Rows and columns of a window.")
     stride: tuple[Size, Size] = Field(description="Rows and columns between windows.")
 
@@ -113,8 +120,25 @@ class ProjectionPart(_Part):
 class ReadoutPart(_Part):
     """How the class is read."""
 
-    mode: Literal["potential"] = Field(
-        description="`potential`: argmax of the membranes, ties to the lowest index."
+    mode: Literal["potential", "count", "sampled"] = Field(
+        description="`potential`: argmax of the membranes, ties to the lowest index; `count`: the "
+        "same of counted spikes, -1 without any; `sampled`: argmax of votes, one per step."
+    )
+    margin: Annotated[int, Field(ge=0, le=PARAMETER_RANGE[1])] = Field(
+        default=0, description="Lead that ends an image early; 0: never."
+    )
+    seed: Seed = Field(default=0, description="Of `sampled`; 0 for the others.")
+    noise: Annotated[list[Membrane], Field(max_length=NOISE_VALUES)] = Field(
+        default=[], description="256 integers that `sampled` draws from; none for the others."
+    )
+
+
+class ProbePart(_Part):
+    """A first run that tells how each neuron starts."""
+
+    steps: int = Field(ge=1, le=MAX_TIMESTEPS, description="Timesteps of the probe.")
+    rule: Literal["mask", "shift"] = Field(
+        description="Silence neurons of no positive charge, or shift their start by a threshold."
     )
 
 
@@ -127,6 +151,7 @@ class Document(_Part):
     populations: Annotated[list[PopulationPart], Field(min_length=1)]
     projections: Annotated[list[ProjectionPart], Field(min_length=1)]
     readout: ReadoutPart
+    probe: ProbePart | None = Field(default=None, description="Only if there is one.")
     provenance: dict[str, JsonValue] = Field(
         description="Free-form: source model, method, calibration, accuracies."
     )

@@ -44,19 +44,39 @@ class Input:
     minimum, maximum
         Range of the raw integers, inclusive.
     encoding
-        ``constant``: the same integers are presented at every timestep.
+        ``constant``: the same integers are presented at every timestep. ``bernoulli``: unit events,
+        drawn anew every step with a probability proportional to the integer (`peak`). ``events``:
+        every step has integers of its own, an image is (T, C, H, W); zeros are no events.
+    seed
+        Of the generator behind ``bernoulli``, 1..2**32 - 1; 0 for the others.
     """
 
     shape: Shape
     zero_point: tuple[int, ...]
     minimum: int = 0
     maximum: int = 255
-    encoding: Literal["constant"] = "constant"
+    encoding: Literal["constant", "bernoulli", "events"] = "constant"
+    seed: int = 0
 
     @property
     def range(self) -> tuple[int, int]:
         """Smallest and largest value of ``x - zero_point`` over all channels."""
         return self.minimum - max(self.zero_point), self.maximum - min(self.zero_point)
+
+    @property
+    def event_range(self) -> tuple[int, int]:
+        """Smallest and largest value of one event, over all channels."""
+        low, high = self.range
+        return (max(low, -1), min(high, 1)) if self.encoding == "bernoulli" else (low, high)
+
+    @property
+    def peak(self) -> int:
+        """What a ``bernoulli`` event stands for: ``2**k - 1``, not below any ``|x - zero_point|``.
+
+        Where that is a, a pixel sends ``sign(x - zero_point)`` if ``u < a + (a >> (k - 1))``, u
+        being k random bits: never at a = 0 and always at the peak.
+        """
+        return int((1 << max(map(abs, self.range)).bit_length()) - 1)
 
 
 @dataclass(frozen=True)
@@ -110,7 +130,7 @@ class Population:
         (channels, height, width).
     bias, threshold, v_init
         Per channel (C,) or one for all (1,); added every step; > 0; membrane potential at t = 0.
-        A readout has no threshold: an empty array.
+        ``v_init`` may also be per neuron, (C, H, W). A readout has no threshold: an empty array.
     spike_max
         Largest spike value ``hi`` (2**n - 1 for n-bit graded spikes); 0 for a readout.
     v_min, v_max
@@ -146,9 +166,16 @@ class Population:
         return self.shape[0] * self.shape[1] * self.shape[2]
 
     def per_channel(self, name: Literal["bias", "threshold", "v_init"]) -> Array:
-        """The named parameter broadcast to shape (C,)."""
+        """The named parameter, which must not be per neuron, broadcast to shape (C,)."""
         values: Array = getattr(self, name)
         return np.broadcast_to(values, (self.channels,))
+
+    def per_neuron(self, name: Literal["bias", "threshold", "v_init"]) -> Array:
+        """The named parameter broadcast to the population's shape."""
+        values: Array = getattr(self, name)
+        if values.ndim == 1:
+            values = values.reshape(-1, 1, 1)
+        return np.broadcast_to(values, self.shape)
 
 
 @dataclass(frozen=True)
@@ -157,10 +184,12 @@ class Pool:
 
     ``sum`` adds the window (1/k**2 lives in the weights). ``max`` is the running maximum
     ``out(t) = max_i C_i(t) - max_i C_i(t-1)``, ``C_i`` the totals emitted so far, which at T = 1
-    is the plain maximum. Windows that leave the map are dropped (no padding).
+    is the plain maximum. ``gate`` lets pass what the first member with the largest ``C_i(t)`` sends
+    in this step (of spikes that are never negative). Windows that leave the map are dropped (no
+    padding).
     """
 
-    mode: Literal["sum", "max"]
+    mode: Literal["sum", "max", "gate"]
     kernel: tuple[int, int]
     stride: tuple[int, int]
 
@@ -259,9 +288,49 @@ class ConvView:
 
 @dataclass(frozen=True)
 class Readout:
-    """How a class is read: ``potential`` takes the argmax of the membranes, ties to the lowest."""
+    """How a class is read from the last population; ties go to the lowest index.
 
-    mode: Literal["potential"] = "potential"
+    Attributes
+    ----------
+    mode
+        ``potential``: largest membrane after the last step. ``count``: the same, but the membranes
+        count the spikes of the population before (by an identity of weight 1), and without any
+        spike the class is -1. ``sampled``: in every step the class of the largest
+        ``membrane + noise`` gets a vote; scores are votes.
+    margin
+        If positive: the scores are those of the first step in which the largest membrane is this
+        much above the second (early exit). Not with ``sampled``.
+    seed, noise
+        Only with ``sampled``. For each class in each step, in order, a 32-bit xorshift generator
+        advances from ``seed`` (1..2**32 - 1), anew for every image; its top eight bits choose
+        among the 256 integers of ``noise``. Scaled quantiles of the Gumbel distribution make votes
+        samples of the softmax.
+    """
+
+    mode: Literal["potential", "count", "sampled"] = "potential"
+    margin: int = 0
+    seed: int = 0
+    noise: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A first run of ``steps`` timesteps that tells how each neuron starts into the run proper.
+
+    After the probe everything starts again: membranes, running maxima, readout. What it leaves
+    behind is decided per neuron by the membrane v after its last step.
+
+    Attributes
+    ----------
+    steps
+        Timesteps of the probe, at least 1.
+    rule
+        ``mask``: neurons with v <= 0 stay silent, at their v_init. ``shift``: neurons that fired
+        and have v < 0 start a threshold lower, those with v >= threshold start a threshold higher.
+    """
+
+    steps: int
+    rule: Literal["mask", "shift"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,6 +347,12 @@ class SnnNetwork:
     projections: tuple[Projection, ...]
     readout: Readout = Readout()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    probe: Probe | None = None
+
+    @property
+    def total_steps(self) -> int:
+        """Timesteps that are computed: T and those of the probe."""
+        return self.timesteps + (0 if self.probe is None else self.probe.steps)
 
     def population(self, name: str) -> Population:
         """The population called ``name``."""
@@ -290,7 +365,7 @@ class SnnNetwork:
     def value_range(self, projection: Projection) -> tuple[int, int]:
         """Range of the integers that arrive over ``projection`` in one step (after pooling)."""
         if projection.source == INPUT:
-            lo, hi = self.input.range
+            lo, hi = self.input.event_range
         else:
             source = self._by_name[projection.source]
             lo, hi = source.spike_min, source.spike_max

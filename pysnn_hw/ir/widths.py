@@ -75,7 +75,10 @@ def _source_range(net: FixedNetwork, projection: Projection, channels: int) -> t
     if projection.pool is not None and projection.pool.mode == "sum":
         window = projection.pool.kernel[0] * projection.pool.kernel[1]
     zero = np.asarray(net.input.zero_point, np.int64)
-    return window * (net.input.minimum - zero), window * (net.input.maximum - zero)
+    low, high = net.input.minimum - zero, net.input.maximum - zero
+    if net.input.encoding == "bernoulli":
+        low, high = np.maximum(low, -1), np.minimum(high, 1)
+    return window * low, window * high
 
 
 def _drive(net: FixedNetwork, name: str) -> tuple[Array, Array]:
@@ -97,14 +100,14 @@ def post_fire_interval(net: FixedNetwork, name: str, *, clamp: bool = False) -> 
     population = net.population(name)
     drive_lo, drive_hi = _drive(net, name)
     bias = population.per_channel("bias").astype(np.int64)
-    start = population.per_channel("v_init").astype(np.int64)
+    lo, hi = _start(net, population)
+    steps = longest_run(net)
     if population.kind == "readout":
-        low = start + net.timesteps * np.minimum(bias + drive_lo, 0)
-        high = start + net.timesteps * np.maximum(bias + drive_hi, 0)
+        low = lo + steps * np.minimum(bias + drive_lo, 0)
+        high = hi + steps * np.maximum(bias + drive_hi, 0)
         return low, high
     theta = population.per_channel("threshold").astype(np.int64)
-    lo, hi = start.copy(), start.copy()
-    for _ in range(net.timesteps):
+    for _ in range(steps):
         rest_lo, rest_hi = _leaked(lo, population.neuron), _leaked(hi, population.neuron)
         low, high = _fired(rest_lo + bias + drive_lo, rest_hi + bias + drive_hi, theta, population)
         if clamp:
@@ -114,6 +117,21 @@ def post_fire_interval(net: FixedNetwork, name: str, *, clamp: bool = False) -> 
             break
         lo, hi = low, high
     return lo, hi
+
+
+def longest_run(net: FixedNetwork) -> int:
+    """Most timesteps between two starts: T, or those of the probe."""
+    return max(net.timesteps, 0 if net.probe is None else net.probe.steps)
+
+
+def _start(net: FixedNetwork, population: Population) -> tuple[Array, Array]:
+    """Smallest and largest membrane that a channel starts from."""
+    values = population.per_neuron("v_init").astype(np.int64).reshape(population.channels, -1)
+    low, high = values.min(axis=1), values.max(axis=1)
+    if population.kind == "fire" and net.probe is not None and net.probe.rule == "shift":
+        theta = population.per_channel("threshold").astype(np.int64)
+        low, high = low - theta, high + theta
+    return low, high
 
 
 def _leaked(values: Array, neuron: Neuron) -> Array:
@@ -166,7 +184,7 @@ def population_widths(net: FixedNetwork, name: str) -> PopulationWidths:
     bias = population.per_channel("bias").astype(np.int64)
     # The bias may be added before or after the events of its step: both must fit. A readout may
     # hold all its biases from the start.
-    steps = net.timesteps if population.kind == "readout" else 1
+    steps = longest_run(net) if population.kind == "readout" else 1
     total_lo = after_lo + np.minimum(steps * bias, 0) + drive_lo
     total_hi = after_hi + np.maximum(steps * bias, 0) + drive_hi
     return PopulationWidths(drive_lo, drive_hi, after_lo, after_hi, total_lo, total_hi)

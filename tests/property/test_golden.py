@@ -13,7 +13,7 @@ from pysnn_hw.golden.network import run_program
 from pysnn_hw.golden.program import compile_program
 from pysnn_hw.golden.reference import simulate_reference
 from pysnn_hw.ir.snn import PLAIN, Neuron
-from tests.networks import random_images, random_network
+from tests.networks import EXTRAS, random_images, random_network
 
 WITHOUT_LEAK = [
     PLAIN,
@@ -30,6 +30,7 @@ capped = settings(deadline=None, max_examples=60)
 def assert_equal_results(have, want):
     np.testing.assert_array_equal(have.scores, want.scores, strict=True)
     np.testing.assert_array_equal(have.classes, want.classes, strict=True)
+    np.testing.assert_array_equal(have.steps, want.steps, strict=True)
     pairs = [(have.spikes, want.spikes), (have.sops, want.sops)]
     if have.trace is not None:
         pairs += [(have.trace.spikes, want.trace.spikes)]
@@ -50,6 +51,13 @@ def draw(seed, **options):
 @capped
 def test_equals_the_reference(seed):
     net, images = draw(seed)
+    assert_equal_results(simulate(net, images, trace=True), simulate_reference(net, images))
+
+
+@given(SEEDS)
+@settings(deadline=None, max_examples=120)
+def test_equals_the_reference_with_all_extras(seed):
+    net, images = draw(seed, extras=EXTRAS)
     assert_equal_results(simulate(net, images, trace=True), simulate_reference(net, images))
 
 

@@ -16,7 +16,7 @@ from pysnn_hw.ir import schema
 from pysnn_hw.ir.check import check_fixed
 from pysnn_hw.ir.file import MAX_FILE_BYTES, load, save
 from tests.malformed import mutants, with_fields
-from tests.networks import random_network
+from tests.networks import EXTRAS, random_network
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def assert_same(have, want):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_round_trip_restores_every_field(seed, tmp_path):
-    net = random_network(np.random.default_rng(seed))
+    net = random_network(np.random.default_rng(seed), extras=EXTRAS)
     net = replace(net, provenance={"model": "ä/b.onnx", "accuracy": 0.25, "nested": [{"a": None}]})
     save(net, tmp_path / "a.snn")
     assert_same(load(tmp_path / "a.snn"), net)
@@ -102,7 +102,18 @@ def test_save_refuses_provenance_that_is_not_json(net, tmp_path, value):
         ({"timesteps": 2.0}, r"timesteps: .*integer"),
         ({"timesteps": True}, r"timesteps: .*integer"),
         ({"comment": 1}, r"comment: extra"),
-        ({"input__encoding": "bernoulli"}, r"input\.encoding: .*constant"),
+        ({"input__encoding": "morse"}, r"input\.encoding: .*constant"),
+        ({"input__encoding": "bernoulli"}, r"input\.seed: 0 is outside"),
+        ({"input__seed": 3}, r"input\.seed: is 3, but nothing is random"),
+        ({"input__encoding": "events", "input__zero_point": [1]}, r"input\.zero_point: events"),
+        ({"readout__mode": "count"}, r"readout\.mode: a readout that counts"),
+        ({"readout__mode": "sampled"}, r"readout\.seed: 0 is outside"),
+        ({"readout__mode": "sampled", "readout__seed": 1}, r"readout\.noise: 0 values"),
+        ({"readout__noise": [1]}, r"readout\.noise: 1 values, expected 0"),
+        ({"readout__margin": -1}, r"readout\.margin"),
+        ({"probe": {"steps": 0, "rule": "mask"}}, r"probe\.steps"),
+        ({"probe": {"steps": 1, "rule": "guess"}}, r"probe\.rule"),
+        ({"probe": {"steps": 1, "rule": "shift"}}, r"v_init: a threshold more or less"),
         ({"input__zero_point": [0] * 9}, r"input\.zero_point: 9 values for"),
         ({"populations__0__spike_max": 256}, r"populations\[0\]\.spike_max: .*255, not 256"),
         ({"populations__0__v_min": None}, r"'n0': v_min: is missing"),
