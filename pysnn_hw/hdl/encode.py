@@ -1,14 +1,39 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Turns the raw integers of an image into events."""
 
-from amaranth.hdl import Array, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Module, Mux, Shape, Signal, signed
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from pysnn_hw.hdl.events import EventKind, coordinate_shape, event_layout, value_shape
+from pysnn_hw.hdl.events import EventKind, event_layout, value_shape
+from pysnn_hw.hdl.position import Position
 from pysnn_hw.ir.snn import Input
 
-__all__ = ["PixelEncoder"]
+__all__ = ["PixelEncoder", "check_source", "raw_layout", "zero_point_shape"]
+
+
+def check_source(source: Input, status_depth: int) -> None:
+    """Refuse parameters from which no encoder can be built with a `ValueError`."""
+    if len(source.zero_point) != source.shape[0]:
+        raise ValueError(
+            f"zero_point must have one value for each of the {source.shape[0]} channels, "
+            f"not {len(source.zero_point)}"
+        )
+    if min(source.shape) < 1 or source.minimum > source.maximum:
+        raise ValueError(f"input must not be empty, not {source!r}")
+    if status_depth < 1:
+        raise ValueError(f"status_depth must be at least 1, not {status_depth!r}")
+
+
+def raw_layout(source: Input) -> data.StructLayout:
+    """One raw integer of an image; ``last`` on the final one."""
+    return data.StructLayout({"value": value_shape((source.minimum, source.maximum)), "last": 1})
+
+
+def zero_point_shape(source: Input) -> Shape:
+    """Signed shape of the zero points."""
+    shape = value_shape((min(source.zero_point), max(source.zero_point)))
+    return signed(shape.width + 1)
 
 
 class PixelEncoder(wiring.Component):
@@ -42,19 +67,10 @@ class PixelEncoder(wiring.Component):
     latency = 3
 
     def __init__(self, source: Input, *, status_depth: int = 16) -> None:
-        if len(source.zero_point) != source.shape[0]:
-            raise ValueError(
-                f"zero_point must have one value for each of the {source.shape[0]} channels, "
-                f"not {len(source.zero_point)}"
-            )
-        if min(source.shape) < 1 or source.minimum > source.maximum:
-            raise ValueError(f"input must not be empty, not {source!r}")
-        if status_depth < 1:
-            raise ValueError(f"status_depth must be at least 1, not {status_depth!r}")
+        check_source(source, status_depth)
         self.source, self.status_depth = source, status_depth
-        self.value_shape = value_shape((source.minimum, source.maximum))
         self.event_layout = event_layout(source.shape, source.range)
-        self.i_layout = data.StructLayout({"value": self.value_shape, "last": 1})
+        self.i_layout = raw_layout(source)
         super().__init__(
             {
                 "i": In(stream.Signature(self.i_layout)),
@@ -78,26 +94,14 @@ class PixelEncoder(wiring.Component):
         take = Signal()
         m.d.comb += take.eq(self.i.valid & self.i.ready)
 
-        # Position of the next input. The flags ``*_end`` are kept in registers beside the
-        # counters so that no comparison sits in the path of the three carries.
-        channels, height, width = self.source.shape
-        c, c_end = _counter(channels, "c")
-        x, x_end = _counter(width, "x")
-        y, y_end = _counter(height, "y")
-        final, image_ends = Signal(), Signal()
+        m.submodules.position = position = Position(self.source.shape)
+        final, image_ends = position.final, Signal()
         m.d.comb += [
-            final.eq(c_end & x_end & y_end),
             image_ends.eq(take & ~dropping & (final | self.i.p.last)),
+            position.step.eq(take & ~dropping),
+            position.restart.eq(image_ends),
         ]
-        with m.If(take & ~dropping):
-            _step(m, channels, c, c_end)
-            with m.If(c_end):
-                _step(m, width, x, x_end)
-                with m.If(x_end):
-                    _step(m, height, y, y_end)
         with m.If(image_ends):
-            for counter, end in ((c, c_end), (x, x_end), (y, y_end)):
-                m.d.sync += [counter.eq(0), end.eq(end.init)]
             m.d.sync += dropping.eq(~self.i.p.last)
         with m.Elif(take & self.i.p.last):
             m.d.sync += dropping.eq(0)
@@ -109,21 +113,20 @@ class PixelEncoder(wiring.Component):
         # Stage 1: fetch the zero point. Stage 2: subtract. Stage 3: drop zeros. The position is
         # back at zero when the marker goes.
         zero_points = Array(int(z) for z in self.source.zero_point)
-        shape = value_shape((min(self.source.zero_point), max(self.source.zero_point)))
         s1, s2 = Signal(self.event_layout), Signal(self.event_layout)
         s1_valid, s2_valid = Signal(), Signal()
-        s1_raw = Signal(self.value_shape)
-        s1_zero = Signal(signed(shape.width + 1))
+        s1_raw = Signal(self.i_layout["value"].shape)
+        s1_zero = Signal(zero_point_shape(self.source))
         with m.If(advance):
             m.d.sync += [
                 marker.eq(image_ends),
                 s1_valid.eq((take & ~dropping) | marker),
                 s1.kind.eq(Mux(marker, EventKind.INFERENCE, EventKind.SPIKE)),
-                s1.y.eq(y),
-                s1.x.eq(x),
-                s1.c.eq(c),
+                s1.y.eq(position.y),
+                s1.x.eq(position.x),
+                s1.c.eq(position.c),
                 s1_raw.eq(Mux(marker, 0, self.i.p.value)),
-                s1_zero.eq(Mux(marker, 0, zero_points[c])),
+                s1_zero.eq(Mux(marker, 0, zero_points[position.c])),
                 s2_valid.eq(s1_valid),
                 s2.eq(s1),
                 s2.value.eq(s1_raw - s1_zero),
@@ -131,18 +134,3 @@ class PixelEncoder(wiring.Component):
                 self.o.p.eq(s2),
             ]
         return m
-
-
-def _counter(size: int, name: str) -> tuple[Signal, Signal]:
-    """A counter of ``0 .. size - 1`` and its flag "at the end"."""
-    return Signal(coordinate_shape(size), name=name), Signal(name=f"{name}_end", init=size == 1)
-
-
-def _step(m: Module, size: int, counter: Signal, end: Signal) -> None:
-    """Advance a counter made by `_counter`, from its end to zero."""
-    if size == 1:
-        return
-    m.d.sync += [
-        counter.eq(Mux(end, 0, counter + 1)),
-        end.eq(Mux(end, 0, counter == size - 2)),
-    ]
