@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Calibration = Literal["max", "percentile", "mse"]
-Method = Literal["rate", "signed", "qcfs"]
+Method = Literal["rate", "ecc", "signed", "qcfs"]
+BatchNormForm = Literal["folded", "kept"]
 Reset = Literal["soft", "hard"]
 Backend = Literal["golden", "verilator"]
 Ports = Literal["stream", "axi"]
@@ -37,25 +38,31 @@ class ConvertOptions:
 
     Attributes
     ----------
-    timesteps, levels
-        T, and the bits n of one spike.
+    timesteps, levels, counts
+        T, the bits n of one spike, or (in place of n) its largest value.
     weight_bits
         Bits of one weight, sign included.
-    calibration
-        How thresholds are chosen from the activations of the calibration images.
+    calibration, per_channel, percentile
+        How thresholds are chosen from the activations of the calibration images; None: as suits the
+        method.
     calibration_images
         How many training images that takes (spread evenly over the set).
-    method, reset, bias_correction
+    method, tau, reset, batchnorm, bias_correction
         See `pysnn_hw.convert.convert`.
     """
 
     timesteps: int = 1
     levels: int = 4
     weight_bits: int = 8
-    calibration: Calibration = "mse"
+    counts: int | None = None
+    calibration: Calibration | None = None
+    per_channel: bool | None = None
+    percentile: float = 99.9
     calibration_images: int = 1000
     method: Method = "rate"
+    tau: float = 0.5
     reset: Reset = "soft"
+    batchnorm: BatchNormForm = "folded"
     bias_correction: bool = True
 
 

@@ -14,6 +14,7 @@ import typer
 
 from pysnn_hw.config import (
     Backend,
+    BatchNormForm,
     Calibration,
     ConvertOptions,
     Method,
@@ -77,17 +78,40 @@ CONVERSION: Mapping[str, Any] = {
     "timesteps": Annotated[int, _knob("Timesteps T.", min=1, max=4096)],
     "levels": Annotated[int, _knob("Bits n of one spike: values 0..2^n-1.", min=1, max=8)],
     "weight_bits": Annotated[int, _knob("Bits of one weight, sign included.", min=2, max=8)],
+    "counts": Annotated[
+        int | None,
+        _knob("Largest value of one spike, in place of --levels.", min=1, max=255),
+    ],
     "calibration": Annotated[
-        Calibration, _knob("How thresholds are chosen from the training images.")
+        Calibration | None,
+        _knob("How thresholds are chosen: by default by mse, for ecc by max."),
+    ],
+    "per_channel": Annotated[
+        bool | None,
+        typer.Option(
+            "--per-channel/--per-layer",
+            help="A threshold for each channel (default), or (ecc) each layer.",
+            rich_help_panel=_PANEL,
+        ),
+    ],
+    "percentile": Annotated[
+        float, _knob("Of non-zero activations; with --calibration percentile.", min=0, max=100)
     ],
     "calibration_images": Annotated[
         int, _knob("Training images that thresholds are chosen on.", min=1)
     ],
     "method": Annotated[
         Method,
-        _knob("rate: plain spikes. signed: spikes that can be taken back. qcfs: trained a little."),
+        _knob(
+            "rate: plain spikes. ecc: scales by layer, at the largest activation. signed: spikes "
+            "that can be taken back. qcfs: trained a little."
+        ),
     ],
+    "tau": Annotated[float, _knob("Initial membrane, as a share of the threshold.", min=0, max=1)],
     "reset": Annotated[Reset, _knob("soft: subtract what was fired. hard: back to zero.")],
+    "batchnorm": Annotated[
+        BatchNormForm, _knob("folded into the weights, or kept in the thresholds.")
+    ],
     "bias_correction": Annotated[
         bool, _knob("Let biases make up for what channels lose on average.")
     ],

@@ -6,11 +6,14 @@ from pysnn_hw.convert.conversion import convert
 from pysnn_hw.convert.loss import LossReport, PopulationLoss, loss_report
 from pysnn_hw.convert.preprocessing import Preprocessing
 from pysnn_hw.convert.quantisation import quantize
+from pysnn_hw.convert.recipe import METHODS, Method
 
 __all__ = [
     "CALIBRATIONS",
+    "METHODS",
     "Calibration",
     "LossReport",
+    "Method",
     "PopulationLoss",
     "Preprocessing",
     "convert",

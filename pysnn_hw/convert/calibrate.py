@@ -32,6 +32,7 @@ def thresholds(
     spike_max: int,
     per_channel: bool = True,
     percentile: float = 99.9,
+    tau: float = 0.5,
     ceiling: float | None = None,
 ) -> Array:
     """Thresholds of one layer, float64 (C,) or (1,), in units of its activation.
@@ -50,6 +51,8 @@ def thresholds(
         One threshold per channel instead of one for the layer.
     percentile
         Used by that calibration only.
+    tau
+        v(0) as a share of the threshold.
     ceiling
         The activation function's own upper clip; no population reaches beyond it.
 
@@ -58,7 +61,7 @@ def thresholds(
     A channel with next to no non-zero sample takes the layer's value, a dead layer threshold 1.
     """
     layer = _flatten(sample)
-    choose = _chooser(calibration, timesteps, spike_max, percentile)
+    choose = _chooser(calibration, timesteps, spike_max, percentile, tau)
     whole = choose(layer)
     if not whole > 0:
         return np.ones(1)
@@ -77,7 +80,7 @@ def _flatten(sample: Sample) -> Sample:
 
 
 def _chooser(
-    calibration: Calibration, timesteps: int, spike_max: int, percentile: float
+    calibration: Calibration, timesteps: int, spike_max: int, percentile: float, tau: float
 ) -> Callable[[Sample], Array]:
     match calibration:
         case "max":
@@ -85,7 +88,7 @@ def _chooser(
         case "percentile":
             return lambda sample: nonzero_percentile(sample.values, percentile) / spike_max
         case "mse":
-            return lambda sample: mse_threshold(sample, timesteps, spike_max)
+            return lambda sample: mse_threshold(sample, timesteps, spike_max, tau=tau)
     raise ModelError("calibration", f"{calibration!r} is unknown", f"use {', '.join(CALIBRATIONS)}")
 
 
@@ -98,11 +101,13 @@ def nonzero_percentile(values: Array, percentile: float) -> Array:
     return np.array([np.percentile(row, percentile) if row.size else 0.0 for row in rows])
 
 
-def quantise(values: Array, theta: Array, timesteps: int, spike_max: int) -> Array:
-    """``values`` as the spikes of a neuron with v(0) = theta / 2 express them; broadcasts."""
+def quantise(
+    values: Array, theta: Array, timesteps: int, spike_max: int, tau: float = 0.5
+) -> Array:
+    """``values`` as the spikes of a neuron with v(0) = tau * theta express them; broadcasts."""
     step = theta / timesteps
     counts = np.asarray(values / step)
-    counts += 0.5
+    counts += tau
     np.floor(counts, out=counts)
     np.clip(counts, 0, spike_max * timesteps, out=counts)
     counts *= step
@@ -110,7 +115,13 @@ def quantise(values: Array, theta: Array, timesteps: int, spike_max: int) -> Arr
 
 
 def mse_threshold(
-    sample: Sample, timesteps: int, spike_max: int, *, grid: int = 64, refinements: int = 2
+    sample: Sample,
+    timesteps: int,
+    spike_max: int,
+    *,
+    tau: float = 0.5,
+    grid: int = 64,
+    refinements: int = 2,
 ) -> Array:
     """Threshold of each row of ``sample`` with the least mean squared error of `quantise`.
 
@@ -124,7 +135,7 @@ def mse_threshold(
     for _ in range(refinements + 1):
         candidates = np.minimum(best * factors[:, None], 1.0)
         errors = np.stack(
-            [_error(sample.values, c * top, timesteps, spike_max) for c in candidates]
+            [_error(sample.values, c * top, timesteps, spike_max, tau) for c in candidates]
         )
         best = np.take_along_axis(candidates, errors.argmin(0)[None], axis=0)[0]
         factors = np.geomspace(ratio, 1 / ratio, 17)
@@ -132,8 +143,8 @@ def mse_threshold(
     return best * top
 
 
-def _error(values: Array, theta: Array, timesteps: int, spike_max: int) -> Array:
+def _error(values: Array, theta: Array, timesteps: int, spike_max: int, tau: float) -> Array:
     safe = np.where(theta > 0, theta, 1.0).astype(np.float32)[:, None]
-    difference = quantise(values, safe, timesteps, spike_max)
+    difference = quantise(values, safe, timesteps, spike_max, tau)
     difference -= values
     return np.asarray(np.einsum("cs,cs->c", difference, difference, dtype=np.float64))

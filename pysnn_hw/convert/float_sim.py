@@ -52,15 +52,15 @@ class FloatResult:
     counts: Mapping[str, Array]
 
 
-def simulate_float(net: SnnNetwork, images: Array) -> FloatResult:
+def simulate_float(net: SnnNetwork, images: Array, *, double: bool = False) -> FloatResult:
     """Run ``net`` on raw integer images (N, C, H, W), all at once.
 
-    A float network is computed in float32, a `FixedNetwork` exactly: in float32 where its proven
-    widths allow it, in float64 otherwise.
+    A float network is computed in float32 (float64 if ``double``), a `FixedNetwork` exactly: in
+    float32 where its proven widths allow it, in float64 otherwise.
     """
     import torch
 
-    narrow = not isinstance(net, FixedNetwork) or _fits_float32(net)
+    narrow = _fits_float32(net) if isinstance(net, FixedNetwork) else not double
     dtype = torch.float32 if narrow else torch.float64
     zero = torch.tensor(net.input.zero_point, dtype=dtype)[:, None, None]
     synapses = {p.name: _synapse(p, net.shape_of(p.source), dtype) for p in net.projections}

@@ -19,6 +19,17 @@ def prepare(graph: AnnGraph, preprocessing: Preprocessing) -> tuple[AnnGraph, Pr
     ModelError
         The graph is malformed, or a layer cannot be folded.
     """
-    check_ann(graph)
-    graph, preprocessing = absorb_input(drop_softmax(graph), preprocessing)
+    graph, preprocessing = with_batchnorm(graph, preprocessing)
     return hoist_relu(fold_batchnorm(graph)), preprocessing
+
+
+def with_batchnorm(graph: AnnGraph, preprocessing: Preprocessing) -> tuple[AnnGraph, Preprocessing]:
+    """The passes before normalisation layers are folded.
+
+    Raises
+    ------
+    ModelError
+        The graph is malformed.
+    """
+    check_ann(graph)
+    return absorb_input(drop_softmax(graph), preprocessing)

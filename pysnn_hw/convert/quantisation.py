@@ -42,11 +42,11 @@ def quantize(net: SnnNetwork, weight_bits: int = 8, images: Array | None = None)
     -------
     FixedNetwork
         Bias, threshold and v_init are in units of the channel's step. Thresholds are exact; v_init
-        is ``threshold // 2`` where it was half the threshold. Identity projections hold a single
-        weight per channel, always of 8 bits, so that they do not coarsen the step that they share
-        with the convolution beside them. ``v_min`` and ``v_max`` are the proven range of the
-        membrane, so they never act. ``provenance["warnings"]`` names populations whose thresholds
-        are so small an integer that rounded biases matter.
+        is ``floor(tau * threshold)`` where it was a share tau of it, 0..1. Identity projections
+        hold a single weight per channel, always of 8 bits, so that they do not coarsen the step
+        that they share with the convolution beside them. ``v_min`` and ``v_max`` are the proven
+        range of the membrane, so they never act. ``provenance["warnings"]`` names populations whose
+        thresholds are so small an integer that rounded biases matter.
 
     Raises
     ------
@@ -128,6 +128,8 @@ def _steps(
     weights = _beside([_rows(p) for p in dense], population)
     largest_skip = np.abs(_beside([_rows(p) for p in skips], population)).max(axis=1, initial=0.0)
     least = largest_skip / IDENTITY_LIMIT
+    if population.kind == "readout" and net.readout.mode == "count":
+        return np.ones(1)  # its one weight is 1 and stays it
     if population.kind == "readout":
         return shared_step(weights, weight_bits, float(least.max()), importance)
     thresholds = population.per_channel("threshold")
@@ -188,9 +190,23 @@ def _population(population: Population, step: Array) -> Population:
             v_init=whole(population.v_init / step),
         )
     threshold = np.maximum(1, whole(population.threshold / step))
-    half = np.isclose(2 * population.v_init, population.threshold, rtol=1e-9, atol=0)
-    v_init = np.where(half, threshold // 2, whole(population.v_init / step))
+    v_init = _start(population, threshold, step)
     return replace(population, bias=bias, threshold=threshold, v_init=v_init)
+
+
+def _start(population: Population, threshold: Array, step: Array) -> Array:
+    """Initial membranes in integers: a share of the threshold, rounded down, up to the threshold.
+
+    Rounding down keeps half a threshold what it is in shifts; others go to the nearest integer.
+    """
+    real = population.v_init
+    if real.ndim == 3:
+        threshold, step = threshold.reshape(-1, 1, 1), step.reshape(-1, 1, 1)
+        share = real / population.threshold.reshape(-1, 1, 1)
+    else:
+        share = real / population.threshold
+    part = np.floor(share * threshold * (1 + 1e-9)).astype(np.int64)
+    return np.where((share >= 0) & (share <= 1 + 1e-9), part, whole(real / step))
 
 
 def whole(values: Array) -> Array:

@@ -2,7 +2,8 @@
 """Rate coding: the spikes of T steps, times the threshold, stand for the activation.
 
 For a population with threshold theta (in units of its activation), mean spike value r and
-v(0) = theta / 2, ``activation = r * theta`` up to rounding and clipping. Synapses therefore carry
+v(0) = theta / 2 (or another share tau of it), ``activation = r * theta`` up to rounding and
+clipping. Synapses therefore carry
 ``weight * theta`` of their source per input channel, and biases enter unchanged every step. (The
 classic weight normalisation is this with every population's current divided by its threshold,
 which changes no spike.)
@@ -28,6 +29,7 @@ def rate_network(
     *,
     timesteps: int,
     spike_max: int,
+    tau: float = 0.5,
 ) -> SnnNetwork:
     """The spiking network of ``skeleton`` with ``thresholds`` by population, (C,) or (1,).
 
@@ -56,7 +58,7 @@ def rate_network(
             window = 1 if p.pool is None or p.pool.mode == "max" else np.prod(p.pool.kernel)
             extra[p.target] = extra[p.target] + window * _response(p, rest, shape_of[INPUT])
     populations = tuple(
-        _population(layer, layer.bias + extra[layer.name], thresholds, spike_max)
+        _population(layer, layer.bias + extra[layer.name], thresholds, spike_max, tau)
         for layer in skeleton.layers
     )
     return SnnNetwork(
@@ -81,14 +83,14 @@ def with_hard_reset(net: SnnNetwork) -> SnnNetwork:
 
 
 def _population(
-    layer: Layer, bias: Array, thresholds: Mapping[str, Array], spike_max: int
+    layer: Layer, bias: Array, thresholds: Mapping[str, Array], spike_max: int, tau: float
 ) -> Population:
     if layer.kind == "readout":
         return Population(
             layer.name, "readout", layer.shape, bias, np.empty(0), np.zeros(1), spike_max=0
         )
     theta = thresholds[layer.name].astype(np.float64)
-    return Population(layer.name, "fire", layer.shape, bias, theta, theta / 2, spike_max)
+    return Population(layer.name, "fire", layer.shape, bias, theta, tau * theta, spike_max)
 
 
 def _per_source_channel(

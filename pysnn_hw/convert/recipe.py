@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The knobs of a conversion, and what each of them may be."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from pysnn_hw.convert.calibrate import CALIBRATIONS, Calibration
+from pysnn_hw.errors import ModelError
+from pysnn_hw.ir.check import MAX_SPIKE
+
+Method = Literal["rate", "ecc", "signed", "qcfs"]
+METHODS: tuple[Method, ...] = get_args(Method)
+Reset = Literal["soft", "hard"]
+RESETS: tuple[Reset, ...] = get_args(Reset)
+BatchNormForm = Literal["folded", "kept"]
+BATCHNORM_FORMS: tuple[BatchNormForm, ...] = get_args(BatchNormForm)
+
+MAX_TIMESTEPS = 1 << 12
+MAX_LEVELS = 8
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is converted; the meaning of each field is with `conversion.convert`.
+
+    Raises
+    ------
+    ModelError
+        A field is out of range, or does not go with the method.
+    """
+
+    timesteps: int = 1
+    levels: int = 4
+    counts: int | None = None
+    method: Method = "rate"
+    calibration: Calibration | None = None
+    per_channel: bool | None = None
+    percentile: float = 99.9
+    tau: float = 0.5
+    reset: Reset = "soft"
+    batchnorm: BatchNormForm = "folded"
+    bias_correction: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.timesteps <= MAX_TIMESTEPS:
+            raise ModelError("timesteps", f"must be 1..{MAX_TIMESTEPS}, not {self.timesteps}")
+        if not 1 <= self.levels <= MAX_LEVELS:
+            raise ModelError("levels", f"must be 1..{MAX_LEVELS} bits, not {self.levels}")
+        if self.counts is not None and not 1 <= self.counts <= MAX_SPIKE:
+            raise ModelError("counts", f"must be 1..{MAX_SPIKE}, not {self.counts}")
+        _check_choice("method", self.method, METHODS)
+        _check_choice("reset", self.reset, RESETS)
+        _check_choice("batchnorm", self.batchnorm, BATCHNORM_FORMS)
+        if self.calibration is not None:
+            _check_choice("calibration", self.calibration, CALIBRATIONS)
+        if not 0 < self.percentile <= 100:
+            raise ModelError("percentile", f"must be in 0..100, not {self.percentile}")
+        if not 0 <= self.tau <= 1:
+            raise ModelError("tau", f"must be in 0..1, not {self.tau}")
+        if self.method == "qcfs":
+            _check_qcfs(self)
+
+    @property
+    def spike_max(self) -> int:
+        """Largest value of one spike."""
+        return 2**self.levels - 1 if self.counts is None else self.counts
+
+    @property
+    def chosen_calibration(self) -> Calibration:
+        """The calibration asked for, else that of the method."""
+        return self.calibration or ("max" if self.method == "ecc" else "mse")
+
+    @property
+    def thresholds_per_channel(self) -> bool:
+        """Whether each channel has a threshold of its own."""
+        return self.method != "ecc" if self.per_channel is None else self.per_channel
+
+    def to_json(self) -> dict[str, Any]:
+        """What goes into the provenance: every field that had a say."""
+        found = asdict(self)
+        found["calibration"] = self.chosen_calibration
+        found["per_channel"] = self.thresholds_per_channel
+        if self.chosen_calibration != "percentile":
+            del found["percentile"]
+        del found["levels" if self.counts else "counts"]
+        return found
+
+
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        listed = " or ".join(known) if len(known) == 2 else ", ".join(known)
+        raise ModelError(name, f"{value!r} is unknown", f"use {listed}")
+
+
+def _check_qcfs(recipe: Recipe) -> None:
+    if recipe.timesteps > 1 or recipe.reset == "hard" or recipe.tau != 0.5:
+        raise ModelError(
+            "method", "qcfs is for one timestep, soft reset and tau 0.5", "use rate or signed"
+        )
+    if recipe.batchnorm == "kept":
+        raise ModelError(
+            "batchnorm", "kept makes no sense where weights are trained on", "use folded"
+        )
