@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Every error that a user can cause, as one sentence that names the cause and the way out."""
 
+from __future__ import annotations
+
 
 class PysnnError(Exception):
     """Base of all user-facing errors. The CLI prints the message alone and exits with status 2.
@@ -18,6 +20,10 @@ class PysnnError(Exception):
     def __init__(self, where: str, problem: str, hint: str = "") -> None:
         self.where, self.problem, self.hint = where, problem, hint
         super().__init__(f"{where}: {problem}" + (f"; {hint}" if hint else ""))
+
+    def __reduce__(self) -> tuple[type[PysnnError], tuple[str, str, str]]:
+        """Errors cross processes: made again from their parts."""
+        return type(self), (self.where, self.problem, self.hint)
 
 
 class ModelError(PysnnError):

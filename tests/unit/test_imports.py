@@ -21,6 +21,7 @@ ALLOWED = {
     "frontend": {"ir"},
     "convert": {"ir"},
     "golden": {"ir"},
+    "explore": {"ir", "convert", "golden", "plan"},
     "plan": {"ir"},
     "hdl": {"ir", "plan"},
     "build": {"ir", "plan", "hdl"},
@@ -30,7 +31,7 @@ ALLOWED = {
     "pipeline": set(),
     "api": {
         *("config", "data", "ir", "frontend", "convert", "golden"),
-        *("plan", "hdl", "build", "verify", "host", "pipeline", "report"),
+        *("plan", "hdl", "build", "verify", "host", "pipeline", "report", "explore"),
     },
     "cli": {"api", "config"},
 }

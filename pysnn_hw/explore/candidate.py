@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""One way to convert a network: what a search tries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+from pysnn_hw.convert import Calibration
+from pysnn_hw.convert.recipe import Method
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """How thresholds are chosen, as `pysnn_hw.convert.convert` takes it."""
+
+    calibration: Calibration
+    per_channel: bool = True
+    percentile: float = 99.9
+
+
+THRESHOLDS: Mapping[str, Thresholds] = MappingProxyType(
+    {
+        "mse": Thresholds("mse"),
+        "p99.9": Thresholds("percentile"),
+        "p99": Thresholds("percentile", percentile=99.0),
+        "max": Thresholds("max"),
+        "layer mse": Thresholds("mse", per_channel=False),
+        "layer p99.9": Thresholds("percentile", per_channel=False),
+    }
+)
+"""The ways that are worth trying, by the names they go by."""
+
+
+@dataclass(frozen=True, order=True)
+class Candidate:
+    """The knobs of a conversion that a search turns.
+
+    Attributes
+    ----------
+    method, timesteps, levels, tau, bias_correction
+        As `pysnn_hw.convert.convert` takes them.
+    weight_bits
+        As `pysnn_hw.convert.quantize` takes them.
+    thresholds
+        A key of `THRESHOLDS`.
+    """
+
+    method: Method = "rate"
+    timesteps: int = 1
+    levels: int = 4
+    weight_bits: int = 8
+    thresholds: str = "mse"
+    tau: float = 0.5
+    bias_correction: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(document: Mapping[str, Any]) -> Candidate:
+        """Inverse of `to_json`."""
+        return Candidate(**document)
+
+    def __str__(self) -> str:
+        start = "" if self.tau == 0.5 else f", tau = {self.tau:g}"
+        corrected = "" if self.bias_correction else ", biases as they are"
+        return (
+            f"{self.method}, T = {self.timesteps}, n = {self.levels}, {self.weight_bits}-bit "
+            f"weights, thresholds by {self.thresholds}{start}{corrected}"
+        )
