@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pysnn_hw.convert.float_sim import pool_window
+from pysnn_hw.convert.quantisation import IDENTITY_LIMIT, population_steps
 from pysnn_hw.errors import ModelError
 from pysnn_hw.ir.snn import INPUT, Array, Population, Projection, Shape, SnnNetwork
 from pysnn_hw.progress import Progress, silent
@@ -37,12 +38,16 @@ class Training:
         First step size of Adam, relative to the size of each parameter; it falls to 0 as a cosine.
     seed
         Of the order of the images.
+    weight_bits
+        If given, 2..8: weights and biases are rounded as `quantize` rounds them while the network
+        trains, so that it learns to do with so few bits. Quantise to the same number of bits.
     """
 
     epochs: int = 2
     batch: int = 50
     rate: float = 5e-4
     seed: int = 0
+    weight_bits: int | None = None
 
 
 def finetune(
@@ -80,7 +85,7 @@ def finetune(
             "timesteps", f"must be 1 for qcfs, not {net.timesteps}", "use method rate or signed"
         )
     chosen = training or Training()
-    student = _Student(net)
+    student = _Student(net, chosen.weight_bits)
     optimiser = torch.optim.Adam(student.groups(chosen.rate))
     batches = max(1, len(images) // chosen.batch)
     total = chosen.epochs * batches
@@ -110,8 +115,10 @@ def finetune(
 class _Student:
     """The network with parameters that learn; thresholds as logarithms: they stay positive."""
 
-    def __init__(self, net: SnnNetwork) -> None:
+    def __init__(self, net: SnnNetwork, weight_bits: int | None) -> None:
         self.net = net
+        self.largest = 0 if weight_bits is None else 2 ** (weight_bits - 1) - 1
+        self.steps = {} if weight_bits is None else _steps(net, weight_bits)
         self.weights = {p.name: _parameter(p.weight) for p in net.projections}
         self.biases = {p.name: _parameter(p.per_channel("bias")) for p in net.populations}
         self.thresholds = {
@@ -138,7 +145,7 @@ class _Student:
         """Scores (N, classes) of inputs less their zero point."""
         sent: dict[str, torch.Tensor] = {INPUT: x}
         for population in self.net.populations:
-            u = self.biases[population.name].view(1, -1, 1, 1)
+            u = self._bias(population.name).view(1, -1, 1, 1)
             for p in self.net.into(population.name):
                 u = u + self._current(p, sent[p.source])
             if population.kind == "readout":
@@ -155,7 +162,7 @@ class _Student:
             spikes = pool_window(spikes, projection.pool)
         top, left, bottom, right = view.padding
         padded = functional.pad(spikes, (left, right, top, bottom))
-        weight = self.weights[projection.name].view(view.weight.shape)
+        weight = self._weight(projection).view(view.weight.shape)
         return functional.conv2d(padded, weight, stride=view.stride, groups=view.groups)
 
     def _fire(self, population: Population, u: torch.Tensor) -> torch.Tensor:
@@ -163,6 +170,26 @@ class _Student:
         # Between half a spike below the first and half a spike above the last the slope counts.
         level = (u / theta + 0.5).clamp(0, population.spike_max + 0.999)
         return level + (level.floor() - level).detach()
+
+    def _weight(self, projection: Projection) -> torch.Tensor:
+        limit = IDENTITY_LIMIT if projection.kind == "identity" else self.largest
+        return self._rounded(self.weights[projection.name], projection.target, limit)
+
+    def _bias(self, population: str) -> torch.Tensor:
+        return self._rounded(self.biases[population], population, None)
+
+    def _rounded(self, values: torch.Tensor, population: str, limit: int | None) -> torch.Tensor:
+        """Whole numbers of the population's steps; clipped values no longer learn."""
+        if not self.steps:
+            return values
+        step = self.steps[population].view(-1, *[1] * (values.ndim - 1))
+        if population in self.thresholds:  # a whole number of steps, whatever it has become
+            theta = self.thresholds[population].exp()
+            step = step * theta.view(-1, *[1] * (values.ndim - 1))
+        whole = values / step
+        if limit is not None:
+            whole = whole.clamp(-limit, limit)
+        return (whole + (whole.round() - whole).detach()) * step
 
     def trained(self) -> SnnNetwork:
         """The network with what was learnt."""
@@ -172,16 +199,30 @@ class _Student:
 
         populations = []
         for p in self.net.populations:
-            learnt = replace(p, bias=array(self.biases[p.name]))
+            learnt = replace(p, bias=array(self._bias(p.name)))
             if p.kind == "fire":
                 theta = array(self.thresholds[p.name].exp())
                 learnt = replace(learnt, threshold=theta, v_init=theta / 2)
             populations.append(learnt)
         projections = tuple(
-            replace(p, weight=array(self.weights[p.name]).reshape(p.weight.shape))
+            replace(p, weight=array(self._weight(p)).reshape(p.weight.shape))
             for p in self.net.projections
         )
         return replace(self.net, populations=tuple(populations), projections=projections)
+
+
+def _steps(net: SnnNetwork, weight_bits: int) -> dict[str, torch.Tensor]:
+    """Step of each population's channels, as a share of the threshold where there is one."""
+    import torch
+
+    steps = population_steps(net, weight_bits)
+    return {
+        p.name: torch.tensor(
+            steps[p.name] / (p.per_channel("threshold") if p.kind == "fire" else 1.0),
+            dtype=torch.float32,
+        )
+        for p in net.populations
+    }
 
 
 def _parameter(values: Array) -> torch.Tensor:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from pysnn_hw.convert import convert
+from pysnn_hw.convert import convert, quantize
 from pysnn_hw.convert.float_sim import simulate_float
 from pysnn_hw.convert.prepare import prepare
 from pysnn_hw.convert.preprocessing import Preprocessing
@@ -34,6 +36,32 @@ def test_scores_come_closer_to_those_of_the_trained_network(name):
         np.testing.assert_array_equal(p.v_init, p.threshold / 2)
 
 
+@pytest.mark.parametrize("name", ["residual, conv", "max pool", "average pool"])
+def test_few_bits_are_learnt_to_live_with(name):
+    graph = GRAPHS[name]()
+    plainly, aware = (
+        quantize(
+            convert(
+                graph, images(), levels=2, method="qcfs", training=replace(SOME, weight_bits=bits)
+            ),
+            3,
+        )
+        for bits in (None, 3)
+    )
+    assert error(aware, graph) < error(plainly, graph)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_what_was_learnt_with_few_bits_needs_no_more(name):
+    """Weights and biases are whole numbers of steps, so that quantising changes next to nothing."""
+    net = convert(
+        GRAPHS[name](), images(), levels=2, method="qcfs", training=Training(1, 8, weight_bits=4)
+    )
+    have = simulate_float(quantize(net, 4), images()).scores.argmax(1)
+    want = simulate_float(net, images()).scores.argmax(1)
+    assert (have == want).mean() > 0.9
+
+
 @pytest.mark.parametrize("name", GRAPHS)
 def test_the_student_is_the_network(name):
     """Its forward pass is that of the spikes, so nothing is learnt of another network."""
@@ -42,7 +70,7 @@ def test_the_student_is_the_network(name):
     net = convert(GRAPHS[name](), images(), levels=2)
     zero = np.reshape(net.input.zero_point, (-1, 1, 1))
     x = torch.from_numpy((images().astype(np.int64) - zero).astype(np.float32))
-    got = _Student(net).scores(x).detach().numpy()
+    got = _Student(net, None).scores(x).detach().numpy()
     want = simulate_float(net, images()).scores
     # A membrane within a rounding error of a threshold may fall to either side.
     assert np.isclose(got, want, rtol=1e-3, atol=1e-3 * np.abs(want).max()).mean() > 0.9
@@ -70,7 +98,7 @@ def test_progress_reaches_its_end():
 
 
 def test_refusals():
-    with pytest.raises(ModelError, match="one timestep and soft reset"):
+    with pytest.raises(ModelError, match="qcfs is for one timestep"):
         convert(plain(), images(), timesteps=2, method="qcfs")
     net = convert(plain(), images(), timesteps=2)
     with pytest.raises(ModelError, match="must be 1 for qcfs, not 2"):
