@@ -100,13 +100,7 @@ class Unrolled:
         width = self.training.segment or steps
         events = _events(net, x, rng)
         keep = _masks(net, len(x), dropout, rng)
-        state: State = {
-            p.name: (
-                _column(p.per_channel("v_init")).expand(len(x), *p.shape),
-                torch.full((1, 1, 1, 1), float(NEVER)),
-            )
-            for p in net.populations
-        }
+        state = self._start(len(x))
         for first in range(0, steps, width):
             here = range(first, min(first + width, steps))
             if width < steps and torch.is_grad_enabled():
@@ -117,17 +111,9 @@ class Unrolled:
 
     def strongest(self, x: torch.Tensor, rng: torch.Generator, name: str, steps: int) -> float:
         """Largest current into any neuron of ``name`` in any one of ``steps`` timesteps."""
-        import torch
-
-        upstream = [p.name for p in self.net.populations]
-        upstream = upstream[: upstream.index(name)]
-        state: State = {
-            p: (
-                torch.zeros(len(x), *self.net.shape_of(p)),
-                torch.full((1, 1, 1, 1), float(NEVER)),
-            )
-            for p in upstream
-        }
+        names = [p.name for p in self.net.populations]
+        upstream = names[: names.index(name)]
+        state = self._start(len(x))
         found = -np.inf
         target = self.net.population(name)
         for t in range(steps):
@@ -136,6 +122,16 @@ class Unrolled:
             state = self._advance(here, sent, {}, state, upstream)
             found = max(found, float(self._current(target, sent, 1).max()))
         return found
+
+    def _start(self, images: int) -> State:
+        """State before the first timestep."""
+        import torch
+
+        never = torch.full((1, 1, 1, 1), float(NEVER))
+        return {
+            p.name: (_column(p.per_channel("v_init")).expand(images, *p.shape), never)
+            for p in self.net.populations
+        }
 
     def _segment(
         self, steps: range, events: torch.Tensor, keep: Mapping[str, torch.Tensor], state: State
