@@ -13,7 +13,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
@@ -33,9 +33,12 @@ from pysnn_hw.ir.snn import (
     Probe,
     Projection,
     Readout,
+    SnnNetwork,
 )
 
 _Part = Input | Population | Neuron | Projection | Pool | Readout | Probe
+
+Network = TypeVar("Network", bound=SnnNetwork)
 
 FORMAT = 1
 METADATA_KEY = "pysnn_hw"
@@ -53,7 +56,7 @@ def save(net: FixedNetwork, path: str | Path) -> None:
         provenance that is not JSON, say).
     """
     check_fixed(net)
-    content = to_bytes(_tensors(net), {METADATA_KEY: _document(net).model_dump_json()})
+    content = to_bytes(_tensors(net), {METADATA_KEY: to_document(net).model_dump_json()})
     if len(content) > MAX_FILE_BYTES:
         raise NetworkError(str(path), f"{len(content)} bytes are more than {MAX_FILE_BYTES}")
     path = Path(path)
@@ -82,7 +85,7 @@ def load(path: str | Path) -> FixedNetwork:
             raise FileFormatError(str(path), f"{size} bytes are more than {MAX_FILE_BYTES}")
         with safe_open(path, framework="numpy") as file:
             document = _parse((file.metadata() or {}).get(METADATA_KEY))
-            net = _network(document, _read_tensors(file, document))
+            net = from_document(document, _read_tensors(file, document))
         check_fixed(net)
     except NetworkError as error:
         raise FileFormatError(f"{path}: {error.where}", error.problem, error.hint) from error
@@ -115,7 +118,14 @@ def _first_fault(error: ValidationError) -> NetworkError:
     return NetworkError(where.lstrip(".") or "metadata", problem)
 
 
-def _document(net: FixedNetwork) -> Document:
+def to_document(net: SnnNetwork) -> Document:
+    """Everything of ``net`` but its arrays.
+
+    Raises
+    ------
+    NetworkError
+        If a field does not suit the schema.
+    """
     fields = {
         "format": FORMAT,
         "timesteps": net.timesteps,
@@ -173,7 +183,10 @@ def _read_tensors(file: Any, document: Document) -> dict[str, Array]:
     return {name: file.get_tensor(name).astype(np.int64) for name in dtypes}
 
 
-def _network(document: Document, tensors: Mapping[str, Array]) -> FixedNetwork:
+def from_document(
+    document: Document, tensors: Mapping[str, Array], kind: type[Network] = FixedNetwork
+) -> Network:
+    """The network of a document and its arrays (named as in the file), unchecked."""
     entry = document.input
     populations = tuple(
         Population(
@@ -191,7 +204,7 @@ def _network(document: Document, tensors: Mapping[str, Array]) -> FixedNetwork:
         )
         for k, part in enumerate(document.projections)
     )
-    return FixedNetwork(
+    return kind(
         timesteps=document.timesteps,
         input=Input(**dict(entry) | {"zero_point": tuple(entry.zero_point)}),
         populations=populations,
