@@ -85,7 +85,7 @@ def load(path: str | Path) -> FixedNetwork:
             raise FileFormatError(str(path), f"{size} bytes are more than {MAX_FILE_BYTES}")
         with safe_open(path, framework="numpy") as file:
             document = _parse((file.metadata() or {}).get(METADATA_KEY))
-            net = from_document(document, _read_tensors(file, document))
+            net = from_document(document, _read_tensors(file, document), FixedNetwork)
         check_fixed(net)
     except NetworkError as error:
         raise FileFormatError(f"{path}: {error.where}", error.problem, error.hint) from error
@@ -183,9 +183,7 @@ def _read_tensors(file: Any, document: Document) -> dict[str, Array]:
     return {name: file.get_tensor(name).astype(np.int64) for name in dtypes}
 
 
-def from_document(
-    document: Document, tensors: Mapping[str, Array], kind: type[Network] = FixedNetwork
-) -> Network:
+def from_document(document: Document, tensors: Mapping[str, Array], kind: type[Network]) -> Network:
     """The network of a document and its arrays (named as in the file), unchecked."""
     entry = document.input
     populations = tuple(
