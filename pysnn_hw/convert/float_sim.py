@@ -7,24 +7,18 @@ it is exact, but slower than the golden simulator.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pysnn_hw.ir.snn import (
-    INPUT,
-    Array,
-    FixedNetwork,
-    Pool,
-    Population,
-    Projection,
-    Shape,
-    SnnNetwork,
-)
-from pysnn_hw.ir.widths import clamps, widths
+from pysnn_hw.convert.float_neurons import Neurons
+from pysnn_hw.convert.float_readout import Scores, classes_of
+from pysnn_hw.convert.random_words import BITS, random_words
+from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork, Pool, Projection, Shape, SnnNetwork
+from pysnn_hw.ir.widths import widths
 
 if TYPE_CHECKING:
     import torch
@@ -43,42 +37,53 @@ class FloatResult:
     Attributes
     ----------
     scores
-        Final membranes of the readout, (N, classes).
+        Final membranes of the readout, or votes, (N, classes).
+    classes
+        int64 (N,), ties to the lowest; -1 where a readout counts spikes and there were none.
+    steps
+        int64 (N,): timesteps that the scores are of, T without early exit.
     counts
-        By fire population, the sum of each neuron's spike values over all timesteps, (N, C, H, W).
+        By fire population, the sum of each neuron's spike values over all timesteps, (N, C, H, W);
+        those of a probe are not among them.
+    history
+        Membranes of the readout after each timestep, (N, T, classes), if asked for.
     """
 
     scores: Array
+    classes: Array
+    steps: Array
     counts: Mapping[str, Array]
+    history: Array | None = None
 
 
-def simulate_float(net: SnnNetwork, images: Array, *, double: bool = False) -> FloatResult:
-    """Run ``net`` on raw integer images (N, C, H, W), all at once.
+def simulate_float(
+    net: SnnNetwork, images: Array, *, double: bool = False, history: bool = False
+) -> FloatResult:
+    """Run ``net`` on raw integer images (N, C, H, W), all at once; on events (N, T, C, H, W).
 
     A float network is computed in float32 (float64 if ``double``), a `FixedNetwork` exactly: in
-    float32 where its proven widths allow it, in float64 otherwise.
+    float32 where its proven widths allow it, in float64 otherwise. ``history`` keeps the scores of
+    every step.
     """
     import torch
 
     narrow = _fits_float32(net) if isinstance(net, FixedNetwork) else not double
     dtype = torch.float32 if narrow else torch.float64
-    zero = torch.tensor(net.input.zero_point, dtype=dtype)[:, None, None]
     synapses = {p.name: _synapse(p, net.shape_of(p.source), dtype) for p in net.projections}
     with torch.inference_mode():
-        x = torch.from_numpy(images.astype(np.int64)).to(dtype) - zero
-        scores, counts = _run(net, x, synapses)
-        return FloatResult(scores.numpy(), {k: v.numpy() for k, v in counts.items()})
+        return _run(net, _frames(net, images, dtype), synapses, history)
 
 
 def classify_float(net: SnnNetwork, images: Array) -> Array:
     """Class of each raw integer image, (N,) int64; ties go to the lowest index."""
     starts = range(0, len(images), BATCH)
-    found = [simulate_float(net, images[i : i + BATCH]).scores.argmax(1) for i in starts]
+    found = [simulate_float(net, images[i : i + BATCH]).classes for i in starts]
     return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
 def _fits_float32(net: FixedNetwork) -> bool:
-    return all(w.bits <= FLOAT32_WHOLE for w in widths(net).values())
+    sampled = net.readout.mode == "sampled"  # noise may need more bits than the membranes
+    return not sampled and all(w.bits <= FLOAT32_WHOLE for w in widths(net).values())
 
 
 Synapse = Callable[["torch.Tensor"], "torch.Tensor"]
@@ -106,94 +111,95 @@ def _synapse(projection: Projection, source: Shape, dtype: torch.dtype) -> Synap
 
 
 def _run(
-    net: SnnNetwork, x: torch.Tensor, synapses: Mapping[str, Synapse]
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    net: SnnNetwork, frames: Sequence[torch.Tensor], synapses: Mapping[str, Synapse], history: bool
+) -> FloatResult:
+    """Run on ``frames``, one per step; a single one is presented in all of them."""
+    constant = net.input.encoding == "constant"
+    neurons = {p.name: Neurons(net, p, frames[0]) for p in net.populations}
+    if constant:
+        for p in net.projections:
+            if p.source == INPUT:
+                x = frames[0] if p.pool is None else pool_window(frames[0], p.pool)
+                neurons[p.target].drive = neurons[p.target].drive + synapses[p.name](x)
+    if net.probe is not None:
+        _steps(net, frames, synapses, neurons, net.probe.steps)
+        for state in neurons.values():
+            state.start_over(net.probe)
+    seen: list[Array] = []
+    last = neurons[net.populations[-1].name]
+    scores = Scores(net.readout, net.timesteps, last.v.flatten(1))
+
+    def read() -> None:
+        scores.step(last.v.flatten(1))
+        if history:
+            seen.append(last.v.flatten(1).numpy().copy())
+
+    _steps(net, frames, synapses, neurons, net.timesteps, read)
+    values = scores.values.numpy()
+    return FloatResult(
+        values,
+        classes_of(net.readout, values),
+        scores.steps.numpy(),
+        {name: state.count.numpy() for name, state in neurons.items() if state.fires},
+        np.stack(seen, axis=1) if history else None,
+    )
+
+
+def _steps(
+    net: SnnNetwork,
+    frames: Sequence[torch.Tensor],
+    synapses: Mapping[str, Synapse],
+    neurons: Mapping[str, Neurons],
+    steps: int,
+    after: Callable[[], None] = lambda: None,
+) -> None:
+    """Let ``neurons`` live through some timesteps, with ``after`` at the end of each."""
+    constant = net.input.encoding == "constant"
     pools = {p.name: _Pooling(p.pool) for p in net.projections if p.pool is not None}
-    neurons: dict[str, _Neurons] = {}
-    for population in net.populations:
-        constant = [
-            synapses[p.name](x if p.pool is None else pool_window(x, p.pool))
-            for p in net.into(population.name)
-            if p.source == INPUT
-        ]
-        neurons[population.name] = _Neurons(net, population, x, constant)
-    for _ in range(net.timesteps):
-        spikes: dict[str, torch.Tensor] = {}
+    for t in range(steps):
+        sent = {} if constant else {INPUT: frames[t]}
         for name, state in neurons.items():
             state.leak()
             for p in net.into(name):
-                if p.source != INPUT:
-                    sent = spikes[p.source]
-                    state.integrate(
-                        synapses[p.name](pools[p.name].step(sent) if p.name in pools else sent)
-                    )
-            spikes[name] = state.fire()
-    fired = {name: state.count for name, state in neurons.items() if state.fires}
-    return neurons[net.populations[-1].name].v.flatten(1), fired
+                if p.source in sent:
+                    x = sent[p.source]
+                    state.integrate(synapses[p.name](pools[p.name].step(x) if p.pool else x))
+            sent[name] = state.fire()
+        after()
 
 
-class _Neurons:
-    """State of one population for one batch, updated in place."""
+def _frames(net: SnnNetwork, images: Array, dtype: torch.dtype) -> list[torch.Tensor]:
+    """What the first projections see: (N, C, H, W) of each step, or once if it never changes."""
+    import torch
 
-    def __init__(
-        self,
-        net: SnnNetwork,
-        population: Population,
-        x: torch.Tensor,
-        constant: Sequence[torch.Tensor],
-    ) -> None:
-        import torch
+    zero = np.reshape(net.input.zero_point, (-1, 1, 1))
+    x = images.astype(np.int64) - zero
+    match net.input.encoding:
+        case "events":
+            steps = [x[:, t] for t in range(net.timesteps)]
+        case "bernoulli":
+            steps = list(_bernoulli(net, x))
+        case _:
+            steps = [x]
+    return [torch.from_numpy(step).to(dtype) for step in steps]
 
-        def column(values: Array) -> torch.Tensor:
-            return torch.from_numpy(values.astype(np.float64)).to(x.dtype).view(-1, 1, 1)
 
-        self.fires = population.kind == "fire"
-        self.hi = population.spike_max
-        self.neuron = population.neuron
-        self.whole = isinstance(net, FixedNetwork)
-        self.drive = sum(constant, start=column(population.bias))
-        self.v = column(population.v_init).expand(len(x), *population.shape).clone()
-        self.count = torch.zeros_like(self.v)
-        self.threshold = column(population.threshold) if self.fires else None
-        acts = isinstance(net, FixedNetwork) and self.fires and clamps(net, population.name)
-        self.limits = (population.v_min, population.v_max) if acts else None
-
-    def leak(self) -> None:
-        """Lose what leaks before the step; integers lose integers."""
-        if self.neuron.leak:
-            lost = self.v * 2.0**-self.neuron.leak
-            self.v.sub_(lost.floor_() if self.whole else lost)
-
-    def integrate(self, current: torch.Tensor) -> None:
-        self.v.add_(current)
-
-    def fire(self) -> torch.Tensor:
-        """Add the constant drive and fire; returns spike values (of a readout: the membrane)."""
-        self.v.add_(self.drive)
-        if self.threshold is None:
-            return self.v
-        quotient = self.v / self.threshold
-        spikes = quotient.ceil_().sub_(1) if self.neuron.strict else quotient.floor_()
-        spikes.clamp_(0 if self.neuron.polarity == "positive" else -self.hi, self.hi)
-        if self.neuron.polarity == "memory":
-            spikes = spikes.maximum(-self.count)
-        if self.neuron.reset == "hard":
-            self.v.masked_fill_(spikes != 0, 0)
-        else:
-            self.v.addcmul_(spikes, self.threshold, value=-1)
-        if self.limits is not None:
-            self.v.clamp_(*self.limits)
-        self.count.add_(spikes)
-        return spikes
+def _bernoulli(net: SnnNetwork, x: Array) -> Iterator[Array]:
+    """Unit events of ``x`` (N, C, H, W), step by step: the same random numbers for each image."""
+    channels, height, width = net.input.shape
+    bits = net.input.peak.bit_length()
+    words = random_words(net.input.seed, net.timesteps * x[0].size) >> np.uint32(BITS - bits)
+    drawn = words.astype(np.int64).reshape(net.timesteps, height, width, channels)
+    size = np.abs(x)
+    for u in drawn.transpose(0, 3, 1, 2):
+        yield np.sign(x) * (u < size + (size >> (bits - 1)))
 
 
 def pool_window(x: torch.Tensor, pool: Pool) -> torch.Tensor:
     """Sum or maximum of each window of ``x`` (N, C, H, W), one shift of the map at a time."""
-    (kh, kw), (sh, sw) = pool.kernel, pool.stride
-    rows, columns = (x.shape[2] - kh) // sh * sh + 1, (x.shape[3] - kw) // sw * sw + 1
-    out = x[:, :, :rows:sh, :columns:sw].clone()
-    for dy, dx in list(product(range(kh), range(kw)))[1:]:
-        shifted = x[:, :, dy : dy + rows : sh, dx : dx + columns : sw]
+    first, *others = _members(x, pool)
+    out = first.clone()
+    for shifted in others:
         if pool.mode == "sum":
             out.add_(shifted)
         else:
@@ -201,8 +207,16 @@ def pool_window(x: torch.Tensor, pool: Pool) -> torch.Tensor:
     return out
 
 
+def _members(x: torch.Tensor, pool: Pool) -> Iterator[torch.Tensor]:
+    """Member by member, row by row, what all windows of ``x`` see there."""
+    (kh, kw), (sh, sw) = pool.kernel, pool.stride
+    rows, columns = (x.shape[2] - kh) // sh * sh + 1, (x.shape[3] - kw) // sw * sw + 1
+    for dy, dx in product(range(kh), range(kw)):
+        yield x[:, :, dy : dy + rows : sh, dx : dx + columns : sw]
+
+
 class _Pooling:
-    """Pooling of one projection's source; the maximum is over running totals."""
+    """Pooling of one projection's source; maximum and gate look at running totals."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -213,7 +227,18 @@ class _Pooling:
         if self.pool.mode == "sum":
             return pool_window(x, self.pool)
         self.total = x if self.total is None else self.total + x
+        if self.pool.mode == "gate":
+            return self._gated(x, self.total)
         top = pool_window(self.total, self.pool)
         out = top if self.sent is None else top - self.sent
         self.sent = top
+        return out
+
+    def _gated(self, x: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+        """What the first member of the largest total sends."""
+        spikes, totals = _members(x, self.pool), _members(total, self.pool)
+        out, top = next(spikes), next(totals)
+        for spike, count in zip(spikes, totals, strict=True):
+            leads = count > top
+            out, top = spike.where(leads, out), count.maximum(top)
         return out

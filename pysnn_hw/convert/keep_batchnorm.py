@@ -17,6 +17,8 @@ from pysnn_hw.convert.scale import scale_channels
 from pysnn_hw.ir.ann import AnnGraph, BatchNorm, Conv2d, Linear
 from pysnn_hw.ir.snn import INPUT, Array, Projection, SnnNetwork
 
+SPIKE_VALUES = "spike_values"
+
 
 def scaled_batchnorm(layer: BatchNorm, source: float, target: float) -> BatchNorm:
     """``layer`` for inputs divided by the scale ``source``, its output divided by ``target``.
@@ -50,6 +52,9 @@ def keep_batchnorm(net: SnnNetwork, graph: AnnGraph, unit: float) -> SnnNetwork:
     unit
         What one raw unit of the input stands for in the model.
     """
+    values = {
+        p.name: p.per_channel("threshold").tolist() for p in net.populations if p.kind == "fire"
+    }
     scales = {
         INPUT: unit,
         **{p.name: float(p.threshold.max()) for p in net.populations if p.kind == "fire"},
@@ -61,7 +66,18 @@ def keep_batchnorm(net: SnnNetwork, graph: AnnGraph, unit: float) -> SnnNetwork:
                 scaled = scaled_batchnorm(layer, scales[projection.source], scales[name])
                 net = scale_channels(net, name, 1 / (_size(scaled) * scales[name]))
                 break
-    return net
+    return replace(net, provenance={**net.provenance, SPIKE_VALUES: values})
+
+
+def spike_values(net: SnnNetwork, name: str) -> Array:
+    """What one spike per timestep of population ``name`` stands for in the trained network, (C,).
+
+    The threshold, unless `keep_batchnorm` has changed what the membrane counts in.
+    """
+    values = net.provenance.get(SPIKE_VALUES)
+    return (
+        net.population(name).per_channel("threshold") if values is None else np.array(values[name])
+    )
 
 
 def _size(layer: BatchNorm) -> Array:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pysnn_hw.convert.float_sim import BATCH, simulate_float
+from pysnn_hw.convert.keep_batchnorm import spike_values
 from pysnn_hw.convert.prepare import prepare
 from pysnn_hw.convert.preprocessing import Preprocessing
 from pysnn_hw.errors import DataError
@@ -100,20 +101,20 @@ def loss_report(
     if labels.shape != (len(images),):
         raise DataError("labels", f"shape {labels.shape} does not fit {len(images)} images")
     prepared, absorbed = prepare(graph, preprocessing)
-    names = [p.name for p in snn.populations if p.kind == "fire"]
+    names = _comparable(prepared, snn)
     sums = {name: _Comparison() for name in names}
     classes: list[tuple[Array, Array, Array]] = []
     for first in range(0, len(images), BATCH):
         part = images[first : first + BATCH]
         spiking, integer = simulate_float(snn, part), simulate_float(fixed, part)
         output, _ = evaluate(graph, preprocessing.apply(part))
-        classes.append((output.argmax(1), spiking.scores.argmax(1), integer.scores.argmax(1)))
+        classes.append((output.argmax(1), spiking.classes, integer.classes))
         if first < compared:
             _, kept = evaluate(prepared, absorbed.apply(part), keep=names)
             for name in names:
-                theta = snn.population(name).threshold[:, None, None] / snn.timesteps
+                value = spike_values(snn, name)[:, None, None] / snn.timesteps
                 sums[name].add(
-                    kept[name], spiking.counts[name] * theta, integer.counts[name] * theta
+                    kept[name], spiking.counts[name] * value, integer.counts[name] * value
                 )
         if progress is not None:
             progress(first + len(part), len(images))
@@ -127,6 +128,12 @@ def loss_report(
         agreement=float((fixed_class == ann_class).mean()),
         populations=tuple(sums[name].result(name) for name in names),
     )
+
+
+def _comparable(graph: AnnGraph, net: SnnNetwork) -> list[str]:
+    """Fire populations that stand for activations of ``graph``; spikes of scores do not."""
+    nodes = {node.name for node in graph.nodes} - {graph.output}
+    return [p.name for p in net.populations if p.kind == "fire" and p.name in nodes]
 
 
 class _Comparison:

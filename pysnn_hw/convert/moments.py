@@ -40,15 +40,25 @@ class Moments:
 def input_moments(net: SnnNetwork, images: Array) -> dict[str, Moments]:
     """Moments of every projection's input while ``net`` runs on raw images (N, C, H, W)."""
     sums = {p.name: _Sums(p, net.shape_of(p.source)) for p in net.projections}
-    zero = np.reshape(net.input.zero_point, (-1, 1, 1))
     for first in range(0, len(images), BATCH):
         part = images[first : first + BATCH]
         counts = simulate_float(net, part).counts
         rates = {name: values / net.timesteps for name, values in counts.items()}
-        rates[INPUT] = (part.astype(np.int64) - zero).astype(np.float32)
+        rates[INPUT] = _input_rates(net, part)
         for p in net.projections:
             sums[p.name].add(rates[p.source])
     return {name: found.moments() for name, found in sums.items()}
+
+
+def _input_rates(net: SnnNetwork, images: Array) -> Array:
+    """Mean value of each input's events per timestep, float32 (N, C, H, W)."""
+    x = images.astype(np.int64) - np.reshape(net.input.zero_point, (-1, 1, 1))
+    match net.input.encoding:
+        case "events":
+            x = x.mean(axis=1)
+        case "bernoulli":
+            x = x / net.input.peak
+    return np.asarray(x, np.float32)
 
 
 class _Sums:

@@ -110,7 +110,7 @@ def test_hard_reset_loses_rate():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"method": "magic"}, "use rate, signed"), ({"reset": "none"}, "use soft or hard")],
+    [({"method": "magic"}, "use rate, ecc"), ({"reset": "none"}, "use soft or hard")],
 )
 def test_unknown_choices(options, message):
     with pytest.raises(ModelError, match=message):

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pysnn_hw.convert import convert, quantize
+from pysnn_hw.convert import convert, loss_report, quantize
 from pysnn_hw.convert.float_sim import simulate_float
 from pysnn_hw.convert.keep_batchnorm import scaled_batchnorm
 from pysnn_hw.convert.lower import lower
@@ -245,8 +245,17 @@ def test_b4_both_forms_send_the_same_spikes(eps):
     for name, counts in a.counts.items():
         np.testing.assert_array_equal(c.counts[name], counts)
     np.testing.assert_allclose(c.scores, a.scores, rtol=1e-9)
-    for p, q in zip(quantize(folded).projections, quantize(kept).projections, strict=True):
+    fixed = [quantize(net) for net in (folded, kept)]
+    for p, q in zip(*(net.projections for net in fixed), strict=True):
         np.testing.assert_array_equal(p.weight, q.weight)
+    ann = np.zeros(len(images()), np.int64)
+    reports = [
+        loss_report(b.graph(), net, whole, images(), ann).populations
+        for net, whole in zip((folded, kept), fixed, strict=True)
+    ]
+    assert [p.fixed_correlation for p in reports[1]] == pytest.approx(
+        [p.fixed_correlation for p in reports[0]]
+    )
 
 
 def test_b4_a_gain_of_zero_is_left_alone():
