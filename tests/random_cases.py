@@ -14,6 +14,9 @@ from pysnn_hw.verify import Pressure
 from pysnn_hw.verify.design import Design
 from tests.networks import random_images, random_network
 
+_EXTRAS = ("v_init", "probe", "gate")
+"""What the hardware can do of `tests.networks.EXTRAS`."""
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -31,14 +34,18 @@ class Case:
             for p, c in zip(self.net.populations, self.schedule.cores, strict=True)
         )
         top = max(p.spike_max for p in self.net.populations)
-        return f"seed {self.seed}: T {self.net.timesteps}, spikes to {top}, {layers}"
+        probe = self.net.probe
+        run = "" if probe is None else f"probe {probe.steps} {probe.rule}, "
+        own = "own starts, " if any(p.v_init.ndim > 1 for p in self.net.populations) else ""
+        steps = f"T {self.net.timesteps}, spikes to {top}"
+        return f"seed {self.seed}: {steps}, {run}{own}{layers}"
 
 
 def random_case(seed: int, *, images: int = 6) -> Case:
     """Draw until the hardware supports the network (it names what it does not)."""
     rng = np.random.default_rng(seed)
     while True:
-        net = random_network(rng, overlap=False, max_side=8)
+        net = random_network(rng, extras=_EXTRAS, overlap=False, max_side=8)
         try:
             schedule = _schedule(rng, net)
             _ = Design(net, schedule).probes

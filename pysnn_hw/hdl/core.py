@@ -8,13 +8,16 @@ from amaranth.lib.wiring import Out
 
 from pysnn_hw.hdl.accumulate import Accumulate
 from pysnn_hw.hdl.block_memory import BlockMemory
-from pysnn_hw.hdl.events import EventKind, event_layout
+from pysnn_hw.hdl.events import event_layout
 from pysnn_hw.hdl.fire import FirePipeline, select
-from pysnn_hw.hdl.pool import make_pool
+from pysnn_hw.hdl.phases import Phases
 from pysnn_hw.hdl.scan import Scan, scan_layout
-from pysnn_hw.hdl.serializer import Serializer
-from pysnn_hw.hdl.skid import SkidBuffer
+from pysnn_hw.hdl.scan_memory import ScanMemory
+from pysnn_hw.hdl.sender import Sender
 from pysnn_hw.hdl.spec import CoreSpec
+from pysnn_hw.hdl.start import StartWords
+from pysnn_hw.hdl.verdict import Verdict
+from pysnn_hw.ir.widths import longest_run
 
 __all__ = ["FireCore", "probe_signature"]
 
@@ -43,16 +46,20 @@ def probe_signature(spec: CoreSpec) -> wiring.Signature:
 class FireCore(wiring.Component):
     """Accumulates the events of one timestep, then fires every neuron once, in scan order.
 
-    Phases: *init* (after reset: writes the initial membranes), *accumulate*, *fire*. Fired words go
-    through pooling (if this core does it) to the serializer; a marker of the same kind as the
-    incoming ones follows the last word. Back-pressure on ``o`` stalls the fire phase as a whole;
-    events on the inputs wait in their queues. The membrane memory holds each potential with the
-    coming step's bias already added, so a timestep needs no bias cycle.
-
-    Signed neurons with memory keep in a memory of their own, in scan order, what they have emitted.
+    Phases (`Phases`): *init* (after reset: writes the initial membranes), *accumulate*, *fire*.
+    Fired words go through pooling (if this core does it) to the serializer; a marker of the same
+    kind as the incoming ones follows the last word. Back-pressure on ``o`` stalls the fire phase
+    as a whole; events on the inputs wait in their queues. The membrane memory holds each potential
+    with the coming step's bias already added, so a timestep needs no bias cycle.
 
     A core whose input is the constant-encoded image computes the current once, keeps it, and fires
-    T times by itself; its membranes then live in a second memory in scan order.
+    as often as there are timesteps by itself; its membranes then live in a second memory in scan
+    order.
+
+    Signed neurons with memory keep in a memory of their own, in scan order, what they have emitted.
+    Where the network begins with a probe run, such a memory keeps a flag per neuron (`Verdict`),
+    and membranes start again at its end. What the verdict silences goes on unseen: its spikes are
+    dropped, its membrane does not matter (``probe`` shows the start value in its place).
 
     Pipeline of a scanned word: `Scan` (2), membrane read (`Accumulate.scan_latency`), *hold* (only
     for constant current), `FirePipeline`, *emit*, `SkidBuffer`.
@@ -73,18 +80,21 @@ class FireCore(wiring.Component):
 
     def __init__(self, spec: CoreSpec):
         self.spec = spec
-        family = spec.schedule.family
+        family, words, lanes = spec.schedule.family, spec.scan.words, spec.scan.lanes
         self.accumulate = Accumulate(
             spec.synapses, spec.scan, spec.plan, bits=spec.bits, family=family
         )
         self.held = None
         if spec.repeats > 1:
-            width = spec.held_bits * spec.scan.lanes
-            self.held = BlockMemory(spec.scan.words, width, family=family)
-        self.emitted = None
-        if spec.emitted_bits:
-            width = spec.emitted_bits * spec.scan.lanes
-            self.emitted = BlockMemory(spec.scan.words, width, family=family)
+            self.held = BlockMemory(words, spec.held_bits * lanes, family=family)
+        self.start = StartWords(
+            spec.start,
+            groups=spec.scan.groups,
+            words=words,
+            bits=spec.bits if self.held is None else spec.held_bits,
+            family=family,
+        )
+        self.rule = None if spec.net.probe is None else spec.net.probe.rule
         members = {
             name: member
             for name, member in self.accumulate.signature.members.items()
@@ -106,18 +116,22 @@ class FireCore(wiring.Component):
                 wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(acc, name))
 
         advance = Signal()  # the fire phase moves as a whole
-        initial = Signal()  # this scan writes the initial membranes and sends nothing
-        fresh = Signal(init=1)  # first timestep of an image
-        final = Signal()  # last timestep of an image
-        finished = Signal()  # the end of the scan has left the pipeline
+        m.submodules.phases = phases = Phases(
+            repeats=spec.repeats, probe=0 if spec.net.probe is None else spec.net.probe.steps
+        )
         m.d.comb += [
+            phases.settled.eq(acc.settled),
+            phases.marker.eq(acc.marker),
+            acc.enable.eq(phases.enable),
+            acc.scanning.eq(phases.scanning),
+            acc.resume.eq(phases.resume),
+            scan.start.eq(phases.start),
             scan.advance.eq(advance),
             acc.advance.eq(advance),
             acc.scan.eq(scan.entry),
         ]
-        self._control(m, scan, finished, initial, fresh, final)
 
-        u, passing = self._potential(m, scan, advance, fresh)
+        u, passing = self._potential(m, scan, advance)
         m.submodules.fire = fire = FirePipeline(
             spec.thresholds,
             bits=spec.bits,
@@ -132,13 +146,19 @@ class FireCore(wiring.Component):
         # Stage "emit": the new membranes go back, the spikes go out.
         # Whether a word leaves is decided one stage ahead, so that ``advance`` comes early.
         emit, emit_valid, sending = retire.entry, Signal(), Signal()
-        some = passing.end | fire.spikes.as_value().any() if spec.pool is None else 1
+        keep = emit_valid & ~emit.end
+        fired, adjust, silent = fire.spikes, None, None
+        if self.rule is not None:
+            fired, adjust, silent = self._judge(m, scan, emit, phases, fire, passing, advance, keep)
+        if spec.emitted_bits:
+            self._remember(m, scan, emit, phases, fire, advance, keep)
+        some = passing.end | fired.as_value().any() if spec.pool is None else 1
         spikes, residue = Signal.like(fire.spikes), Signal.like(fire.residue)
         with m.If(advance):
             m.d.sync += [
                 emit_valid.eq(passing.valid),
-                sending.eq(passing.valid & ~initial & some),
-                spikes.eq(fire.spikes),
+                sending.eq(passing.valid & ~phases.initial & some),
+                spikes.eq(fired),
                 residue.eq(fire.residue),
             ]
         m.d.comb += [
@@ -146,61 +166,41 @@ class FireCore(wiring.Component):
             # The first word waits at the exit.
             retire.advance.eq(~retire.valid | (emit_valid & advance)),
         ]
-        if self.emitted is not None:
-            self._remember(m, self.emitted, scan, retire, fire, advance, fresh, emit_valid)
-        self._restore(m, emit, emit_valid, residue, initial, final)
-        ready = self._send(m, emit, spikes, sending, fresh, final)
+        self._restore(m, retire, keep, residue, adjust, phases)
+
+        m.submodules.sender = sender = Sender(
+            spec.scan,
+            spec.pool,
+            spikes=(spec.population.spike_min, spec.spike_max),
+            spike_shape=spec.spike_shape,
+            out_range=spec.out_range,
+            timesteps=longest_run(spec.net),
+        )
+        wiring.connect(m, sender.o, wiring.flipped(self.o))
         # Registered: the way from a ready consumer to a resumed walker would be too long.
-        m.d.sync += finished.eq(emit_valid & emit.end & advance)
+        m.d.sync += phases.finished.eq(emit_valid & emit.end & advance)
         m.d.comb += [
-            advance.eq(~sending | ready),
-            self.probe.valid.eq(emit_valid & ~emit.end & ~initial & advance),
+            sender.valid.eq(sending),
+            sender.entry.eq(emit),
+            sender.spikes.eq(spikes),
+            sender.ending.eq(phases.ending),
+            sender.fresh.eq(phases.fresh),
+            advance.eq(~sending | sender.ready),
+            self.probe.valid.eq(keep & ~phases.initial & advance),
             self.probe.index.eq(emit.index),
-            self.probe.final.eq(final),
+            self.probe.final.eq(phases.final),
             self.probe.spikes.eq(spikes),
             self.probe.membranes.eq(residue),
             self.probe.issued.eq(acc.issued),
             self.probe.holding.eq(acc.holding),
         ]
+        if silent is not None:
+            for p, start in enumerate(self._first(emit)):
+                with m.If(silent[p]):
+                    m.d.comb += self.probe.membranes[p].eq(start)
         return m
 
-    def _control(self, m, scan, finished, initial, fresh, final):
-        """Phases and, for a constant current, the timesteps."""
-        acc, repeats = self.accumulate, self.spec.repeats
-        step = Signal(range(max(2, repeats)))
-        with m.FSM(name="phase"):
-            with m.State("reset"):
-                m.d.comb += scan.start.eq(1)
-                m.d.sync += initial.eq(1)
-                m.next = "init"
-            with m.State("init"):
-                m.d.comb += acc.scanning.eq(1)
-                with m.If(finished):
-                    m.d.sync += initial.eq(0)
-                    m.next = "accumulate"
-            with m.State("accumulate"):
-                m.d.comb += acc.enable.eq(1)
-                with m.If(acc.settled):
-                    m.d.comb += scan.start.eq(1)
-                    m.d.sync += step.eq(0)
-                    last = acc.marker == EventKind.INFERENCE
-                    m.d.sync += final.eq(last if repeats == 1 else 0)
-                    m.next = "fire"
-            with m.State("fire"):
-                m.d.comb += acc.scanning.eq(1)
-                with m.If(finished):
-                    m.d.sync += fresh.eq(final)
-                    with m.If(step == repeats - 1):
-                        m.d.comb += acc.resume.eq(1)
-                        m.next = "accumulate"
-                    with m.Else():
-                        m.d.comb += scan.start.eq(1)
-                        m.d.sync += [
-                            step.eq(step + 1),
-                            final.eq(step == repeats - 2),
-                        ]
-
-    def _potential(self, m, scan, advance, fresh):
+    def _potential(self, m, scan, advance):
         """``u`` of each scanned word, and what its stages must know of it."""
         spec, acc = self.spec, self.accumulate
         passing = Signal(_passing_layout(scan.layout))
@@ -214,125 +214,126 @@ class FireCore(wiring.Component):
 
         layout = data.ArrayLayout(signed(spec.held_bits), spec.scan.lanes)
         m.submodules.held = mem = self.held
-        fetched, held = Signal(layout), Signal(layout)
+        held, u = Signal(layout), Signal.like(acc.word)
         index = Signal.like(scan.entry.index)
+        m.d.comb += [mem.read_address.eq(index), mem.read_enable.eq(advance)]
         with m.If(advance):
-            m.d.sync += index.eq(scan.entry.index)
-        m.d.comb += [
-            mem.read_address.eq(index),
-            mem.read_enable.eq(advance),
-            fetched.as_value().eq(mem.read_data),
-        ]
-        early = _hold(m, advance, passing, acc.scan_latency - 1, "read")
-        passing = _hold(m, advance, early, 1, "last_read")
-        u = Signal.like(acc.word)
-        with m.If(advance):
-            for p in range(spec.scan.lanes):
-                start = select(spec.v_init[:, p], early.group, signed(spec.held_bits))
-                m.d.sync += [
-                    held[p].eq(Mux(fresh, start, fetched[p])),
-                    u[p].eq(acc.word[p] + held[p]),
-                ]
-        return u, _hold(m, advance, passing, 1, "hold")
+            m.d.sync += [index.eq(scan.entry.index), held.as_value().eq(mem.read_data)]
+            m.d.sync += [u[p].eq(acc.word[p] + held[p]) for p in range(spec.scan.lanes)]
+        return u, _hold(m, advance, passing, acc.scan_latency + 1, "read")
 
-    def _remember(self, m, mem, scan, retire, fire, advance, fresh, emit_valid):
-        """What each neuron has emitted since the image began, read beside its membrane."""
-        m.submodules.emitted = mem
-        index = Signal.like(scan.entry.index, name="emitted_index")
-        before = Signal.like(fire.emitted, name="emitted_before")
+    def _recall(self, m, name, width, scan, emit, advance, keep):
+        """A `ScanMemory` that the end of the pipeline writes, and its word as ``u`` comes."""
+        spec = self.spec
+        memory = ScanMemory(spec.scan.words, width, family=spec.schedule.family)
+        m.submodules[name] = memory
+        m.d.comb += [
+            memory.advance.eq(advance),
+            memory.index.eq(scan.entry.index),
+            memory.keep.eq(keep),
+            memory.keep_index.eq(emit.index),
+        ]
+        later = 0 if self.held is None else 1  # its potential takes one stage more
+        return memory, _hold(m, advance, memory.word, later, f"{name}_held")
+
+    def _remember(self, m, scan, emit, phases, fire, advance, keep):
+        """What each neuron has emitted since the image began."""
         after = Signal.like(fire.emitted_after)
+        memory, before = self._recall(
+            m, "emitted", after.as_value().shape().width, scan, emit, advance, keep
+        )
         with m.If(advance):
-            m.d.sync += [
-                index.eq(scan.entry.index),
-                before.as_value().eq(Mux(fresh, 0, mem.read_data)),
-                after.eq(fire.emitted_after),
-            ]
-        if self.held is not None:  # its potential takes one stage more
-            later = Signal.like(before, name="emitted_held")
-            with m.If(advance):
-                m.d.sync += later.eq(before)
-            before = later
+            m.d.sync += after.eq(fire.emitted_after)
         m.d.comb += [
-            mem.read_address.eq(index),
-            mem.read_enable.eq(advance),
+            memory.forget.eq(phases.fresh),
+            memory.keep_word.eq(after),
             fire.emitted.eq(before),
-            mem.write_enable.eq(emit_valid & ~retire.entry.end),
-            mem.write_address.eq(retire.entry.index),
-            mem.write_data.eq(after.as_value()),
         ]
 
-    def _restore(self, m, emit, emit_valid, residue, initial, final):
-        """Writes membranes back: the start value after the last step, else residue + bias."""
-        spec, acc = self.spec, self.accumulate
+    def _judge(self, m, scan, emit, phases, fire, passing, advance, keep):
+        """The verdict of a probe run.
+
+        Returns the spikes that go on, what to add to start values (None for nothing), and which
+        lanes are silent in stage "emit" (None for none).
+        """
+        spec, masks = self.spec, self.rule == "mask"
+        memory, flags = self._recall(
+            m, "flags", spec.scan.lanes, scan, emit, advance, keep & (phases.deciding | (not masks))
+        )
+        flags = _hold(m, advance, flags, fire.latency, "flags_fired")
+        m.submodules.verdict = verdict = Verdict(
+            self.rule, spec.thresholds, bits=spec.bits, spike_shape=spec.spike_shape
+        )
         m.d.comb += [
-            acc.restore_to.eq(emit),
-            acc.restore.eq(emit_valid & ~emit.end),
+            memory.forget.eq(phases.probing if masks else phases.fresh),
+            memory.keep_word.eq(verdict.kept),
+            verdict.advance.eq(advance),
+            verdict.deciding.eq(phases.deciding),
+            verdict.group.eq(passing.group),
+            verdict.flags.eq(flags),
+            verdict.spikes.eq(fire.spikes),
+            verdict.residue.eq(fire.residue),
         ]
+        if not masks:
+            return fire.spikes, verdict.adjust, None
+        fired = Signal.like(fire.spikes)
         for p in range(spec.scan.lanes):
-            start = select(spec.start[:, p], emit.group, signed(spec.bits))
-            value = start
-            if spec.repeats == 1 and spec.net.timesteps > 1:
-                bias = select(spec.bias[:, p], emit.group, signed(spec.bits))
-                value = Mux(initial | final, start, self._leaked(residue[p]) + bias)
-            m.d.comb += acc.restore_word[p].eq(value)
+            m.d.comb += fired[p].eq(Mux(flags[p], 0, fire.spikes[p]))
+        return fired, None, _hold(m, advance, flags, 1, "silent")
+
+    def _restore(self, m, retire, keep, residue, adjust, phases):
+        """Writes membranes back: start values where a start follows, else residue + bias."""
+        spec, acc, emit = self.spec, self.accumulate, retire.entry
+        m.submodules.start = start = self.start
+        m.d.comb += [
+            start.advance.eq(retire.advance),
+            start.ahead.eq(retire.ahead),
+            start.group.eq(emit.group),
+            acc.restore_to.eq(emit),
+            acc.restore.eq(keep),
+        ]
+        restart = phases.initial | phases.final
+        if self.rule is not None:
+            restart = restart | phases.deciding
+        following = []
+        for p, bias in enumerate(self._bias(emit)):
+            added = bias if self.held is None else 0
+            if spec.net.total_steps == 1:
+                value = start.word[p]
+            elif adjust is None:
+                value = Mux(restart, start.word[p], self._leaked(residue[p]) + added)
+            else:  # one adder for both
+                value = Mux(restart, start.word[p], residue[p]) + Mux(restart, adjust[p], added)
+            following.append(value)
+            m.d.comb += acc.restore_word[p].eq(value if self.held is None else bias)
         if self.held is not None:
             # The current stays until the image is done; the membranes live in the second memory.
             m.d.comb += [
-                acc.restore.eq(emit_valid & ~emit.end & (initial | final)),
-                self.held.write_enable.eq(emit_valid & ~emit.end),
+                acc.restore.eq(keep & (phases.initial | phases.final)),
+                self.held.write_enable.eq(keep),
                 self.held.write_address.eq(emit.index),
-                self.held.write_data.eq(
-                    Cat(self._leaked(residue[p])[: spec.held_bits] for p in range(spec.scan.lanes))
-                ),
+                self.held.write_data.eq(Cat(value[: spec.held_bits] for value in following)),
             ]
+
+    def _bias(self, emit):
+        """Of each lane of the word in stage "emit"."""
+        spec = self.spec
+        return [
+            select(spec.bias[:, p], emit.group, signed(spec.bits)) for p in range(spec.scan.lanes)
+        ]
+
+    def _first(self, emit):
+        """Membranes that an image begins with, of the word in stage "emit"."""
+        held = self.held is not None
+        return [
+            word if held else word - bias
+            for word, bias in zip(self.start.word, self._bias(emit), strict=True)
+        ]
 
     def _leaked(self, membrane):
         """What the next step starts from."""
         shift = self.spec.population.neuron.leak
         return membrane - (membrane >> shift) if shift else membrane
-
-    def _send(self, m, emit, spikes, sending, fresh, final):
-        """Words (pooled if this core pools) through the serializer; markers in line.
-
-        Returns whether the word on offer can leave.
-        """
-        spec = self.spec
-        m.submodules.serializer = serializer = Serializer(
-            spec.scan.out_shape, spec.plan.lanes, spec.out_range
-        )
-        wiring.connect(m, serializer.o, wiring.flipped(self.o))
-        kind = Mux(final, EventKind.INFERENCE, EventKind.STEP)
-        target = serializer.i
-        if spec.pool is not None:
-            m.submodules.pool = pool = make_pool(
-                spec.pool,
-                spec.scan.out_shape,
-                spec.plan.lanes,
-                (spec.population.spike_min, spec.spike_max),
-                timesteps=spec.net.timesteps,
-                words=spec.scan.words,
-            )
-            wiring.connect(m, pool.o, serializer.i)
-            target = pool.i
-        m.submodules.skid = skid = SkidBuffer(target.payload.shape())
-        wiring.connect(m, skid.o, target)
-        word = skid.i.payload
-        m.d.comb += [
-            skid.i.valid.eq(sending),
-            word.kind.eq(Mux(emit.end, kind, EventKind.SPIKE)),
-        ]
-        with m.If(~emit.end):
-            m.d.comb += [word.y.eq(emit.y), word.x.eq(emit.x), word.group.eq(emit.group)]
-            m.d.comb += [word["values"][p].eq(spikes[p]) for p in range(spec.plan.lanes)]
-        if spec.pool is not None:
-            with m.If(~emit.end):
-                m.d.comb += [
-                    word.first.eq(emit.first),
-                    word.last.eq(emit.last),
-                    word.keep.eq(emit.keep),
-                    word.fresh.eq(fresh),
-                ]
-        return skid.i.ready
 
 
 def _passing_layout(scan):

@@ -18,6 +18,8 @@ class EventKind(enum.Enum, shape=2):  # type: ignore[call-arg]
     """End of a timestep that is not the last one."""
     INFERENCE = 2
     """End of the last timestep of an image."""
+    PROBE = 3
+    """End of the last timestep of a probe run; everything starts again."""
 
 
 def coordinate_shape(size: int) -> Shape:
@@ -36,7 +38,7 @@ def value_shape(value_range: tuple[int, int]) -> Shape:
 def event_layout(shape: MapShape, value_range: tuple[int, int]) -> data.StructLayout:
     """Layout of an event from a map of ``shape`` (C, H, W) with values in ``value_range``.
 
-    In a marker (`EventKind.STEP`, `EventKind.INFERENCE`) all other fields are zero.
+    In a marker (any kind but `EventKind.SPIKE`) all other fields are zero.
     """
     c, h, w = shape
     return data.StructLayout(

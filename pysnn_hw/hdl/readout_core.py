@@ -31,7 +31,7 @@ class ReadoutCore(wiring.Component):
 
     The membranes start with the biases of all timesteps, so a ``STEP`` marker costs nothing but its
     own cycles. After ``INFERENCE`` one word per advance leaves in scan order while the start values
-    are written back.
+    are written back. After the marker of a probe run they are only written back.
 
     Members
     -------
@@ -105,12 +105,19 @@ class ReadoutCore(wiring.Component):
                 m.d.comb += acc.scanning.eq(1)
                 with m.If(finished):
                     m.d.sync += initial.eq(0)
+                    if spec.net.probe is not None:  # its marker may wait
+                        m.d.comb += acc.resume.eq(1)
                     m.next = "accumulate"
             with m.State("accumulate"):
                 m.d.comb += acc.enable.eq(1)
                 with m.If(acc.settled):
                     with m.If(acc.marker == EventKind.STEP):
                         m.next = "resume"
+                    if spec.net.probe is not None:
+                        with m.Elif(acc.marker == EventKind.PROBE):
+                            m.d.comb += scan.start.eq(1)
+                            m.d.sync += initial.eq(1)
+                            m.next = "init"
                     with m.Else():
                         m.d.comb += scan.start.eq(1)
                         m.next = "send"

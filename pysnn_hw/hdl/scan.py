@@ -42,7 +42,8 @@ class Scan(wiring.Component):
 
     ``start`` (one cycle, while idle) begins a scan; from then on one entry per advance,
     `latency` advances after it was counted. The end entry directly follows the last word. Stages:
-    *count*, *locate* (tables), *sum* (address).
+    *count*, *locate* (tables), *sum* (address). ``ahead`` is the ``index`` of the entry that
+    follows `latency` advances later.
 
     Members
     -------
@@ -50,6 +51,7 @@ class Scan(wiring.Component):
     advance : In(1)
     valid : Out(1)
     entry : Out(scan_layout)
+    ahead : Out(unsigned)
     """
 
     latency = 2
@@ -63,6 +65,7 @@ class Scan(wiring.Component):
                 "advance": In(1),
                 "valid": Out(1),
                 "entry": Out(self.layout),
+                "ahead": Out(self.layout["index"].shape),
             }
         )
 
@@ -95,6 +98,7 @@ class Scan(wiring.Component):
         dx_last, dy_last = Signal(), Signal()
         row_end, column_end, group_end = Signal(), Signal(), Signal()
         m.d.comb += [
+            self.ahead.eq(index),
             dx_last.eq((x == width - 1) | (x == x0 + window_x - 1)),
             dy_last.eq((y == height - 1) | (y == y0 + window_y - 1)),
             group_end.eq(group == g.groups - 1),

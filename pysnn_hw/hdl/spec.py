@@ -35,7 +35,7 @@ class CoreSpec:
 
     def __post_init__(self) -> None:
         sources = {p.source for p in self.net.into(self.plan.population)}
-        if self.net.timesteps > 1 and INPUT in sources and len(sources) > 1:
+        if self.net.total_steps > 1 and INPUT in sources and len(sources) > 1:
             raise PlanError(
                 f"population {self.plan.population}",
                 "it sees the constant input and spikes at more than one timestep",
@@ -113,9 +113,9 @@ class CoreSpec:
 
     @property
     def repeats(self) -> int:
-        """Timesteps that the core runs by itself: T if it keeps a constant current."""
+        """Timesteps that the core runs by itself: all of them if it keeps a constant current."""
         constant = any(p.source == INPUT for p in self.net.into(self.plan.population))
-        return self.net.timesteps if constant else 1
+        return self.net.total_steps if constant else 1
 
     @property
     def clamp(self) -> tuple[int, int] | None:
@@ -140,22 +140,25 @@ class CoreSpec:
         return self._words(self.population.per_channel("bias"))
 
     @cached_property
-    def v_init(self) -> Array:
-        """Membrane at t = 0, less what leaks before the first step."""
-        start = self.population.per_channel("v_init").astype(np.int64)
-        shift = self.population.neuron.leak
-        return self._words(start - (start >> shift) if shift else start)
-
-    @cached_property
     def start(self) -> Array:
-        """What the membrane memory holds before an image's first event.
+        """What membranes hold before an image's first event, less what leaks before its first step.
 
-        The first step's bias is in it already; a readout, which never fires, holds the biases of
-        all steps; a kept constant current starts as the bias alone.
+        The bias of that step is in it already, unless a kept constant current holds it; a readout,
+        which never fires, holds the biases of all steps. Where neurons of one channel differ it is
+        int64 (words, lanes) in scan order.
         """
+        shift = self.population.neuron.leak
+        values = self.population.per_neuron("v_init").astype(np.int64)
+        values = values - (values >> shift) if shift else values
         if self.population.kind == "readout":
-            return np.asarray(self.v_init + self.net.timesteps * self.bias)
-        return self.bias if self.repeats > 1 else np.asarray(self.v_init + self.bias)
+            values = values + self.net.timesteps * self.population.per_neuron("bias")
+        elif self.repeats == 1:
+            values = values + self.population.per_neuron("bias")
+        if (values == values[:, :1, :1]).all():
+            return self._words(values[:, 0, 0])
+        y, x, group = self.scan.order().T
+        grouped = values.reshape(-1, self.plan.lanes, *values.shape[1:])
+        return np.asarray(grouped[group, :, y, x], np.int64)
 
     @property
     def score_bits(self) -> int:

@@ -23,7 +23,8 @@ class Activity:
     inputs
         int64 (N, 1, C, H, W): the input after subtracting the zero points.
     spikes
-        Per fire population, (N, T, C, H, W): values before pooling (a golden trace).
+        Per fire population, (N, S, C, H, W), S steps in all: values before pooling (a golden
+        trace).
     """
 
     inputs: Array
@@ -41,15 +42,21 @@ class Activity:
         return int(self.inputs.shape[0])
 
     def values(self, source: str) -> Array:
-        """Spike values of a population, or the input's integers: (N, T or 1, C, H, W)."""
+        """Spike values of a population, or the input's integers: (N, S or 1, C, H, W)."""
         return self.inputs if source == INPUT else self.spikes[source]
 
 
-def pooled(values: Array, pool: Pool | None) -> Array:
-    """Spike values (N, T, C, H, W) after a pooling (over all T for ``max`` and ``gate``)."""
+def pooled(net: FixedNetwork, values: Array, pool: Pool | None) -> Array:
+    """Spike values (N, S, C, H, W) after a pooling; its totals start again after a probe."""
     if pool is None:
         return values
     values = values.astype(np.int64)
+    probe = 0 if net.probe is None else net.probe.steps
+    runs = np.split(values, [probe], axis=1) if probe else [values]
+    return np.concatenate([_pooled_run(run, pool) for run in runs], axis=1)
+
+
+def _pooled_run(values: Array, pool: Pool) -> Array:
     if pool.mode == "sum":
         return np.asarray(_windows(values, pool).sum(axis=-1))
     totals = _windows(values.cumsum(axis=1), pool)
@@ -69,11 +76,11 @@ def _windows(values: Array, pool: Pool) -> Array:
 def sent_values(
     net: FixedNetwork, schedule: Schedule, activity: Activity, projection: Projection
 ) -> Array:
-    """Event values that arrive over a projection, (N, T or 1, C, h, w)."""
+    """Event values that arrive over a projection, (N, S or 1, C, h, w)."""
     values = activity.values(projection.source)
     if projection.source == INPUT:
         return values
-    return pooled(values, outgoing_pool(net, schedule.core_of(projection.source)))
+    return pooled(net, values, outgoing_pool(net, schedule.core_of(projection.source)))
 
 
 def event_cycles(values: Array, geometry: ProjectionGeometry, lane_kind: str) -> Array:
@@ -127,14 +134,14 @@ def core_cycles(
     scan = scan_geometry(net, core)
     if population.kind == "readout":
         return CoreCycles(
-            core.population, accumulate, scan.words * core.lanes, PHASE_OVERHEAD * net.timesteps
+            core.population, accumulate, scan.words * core.lanes, PHASE_OVERHEAD * net.total_steps
         )
-    sent = pooled(activity.spikes[core.population], outgoing_pool(net, core)) != 0
+    sent = pooled(net, activity.spikes[core.population], outgoing_pool(net, core)) != 0
     n, t, c, h, w = sent.shape
     per_word = sent.reshape(n, t, c // core.lanes, core.lanes, h, w).sum(axis=3)
     # A word costs the cycles of its non-zero values, at least the one in which it is scanned.
     sending = np.maximum(per_word, 1).sum(axis=(1, 2, 3, 4)).mean()
-    silent = net.timesteps * (scan.words - per_word[0, 0].size)
+    silent = net.total_steps * (scan.words - per_word[0, 0].size)
     return CoreCycles(
-        core.population, accumulate, float(sending + silent), PHASE_OVERHEAD * net.timesteps
+        core.population, accumulate, float(sending + silent), PHASE_OVERHEAD * net.total_steps
     )

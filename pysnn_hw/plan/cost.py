@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from pysnn_hw.ir.snn import INPUT, FixedNetwork
-from pysnn_hw.ir.widths import clamps, population_widths, signed_bits
+from pysnn_hw.ir.snn import INPUT, FixedNetwork, Population
+from pysnn_hw.ir.widths import clamps, longest_run, population_widths, signed_bits
 from pysnn_hw.plan.geometry import ProjectionGeometry
 from pysnn_hw.plan.latency import fire_latency
 from pysnn_hw.plan.memory import SPRAM_SHAPE, Family, block_count
@@ -156,19 +156,34 @@ def core_cost(net: FixedNetwork, schedule: Schedule, core: CorePlan, family: Fam
         total = total + memory_cost(family, "block", scan.words, emitted)
         total = total + Cost(lut=emitted * stages, ff=emitted * (latency + 2))
     constant = any(p.source == INPUT for p in net.into(core.population))
-    if constant and net.timesteps > 1:
+    holds = constant and net.total_steps > 1
+    if holds:
         held = core.lanes * width.after_bits
         total = total + memory_cost(family, "block", scan.words, held)
         total = total + Cost(lut=core.lanes * width.bits * 2, ff=2 * held)
+    if starts_differ(population):
+        start = core.lanes * (width.after_bits if holds else width.bits)
+        total = total + memory_cost(family, "block", scan.words, start) + Cost(ff=start)
+    if net.probe is not None:
+        total = total + memory_cost(family, "block", scan.words, core.lanes)
+        total = total + Cost(lut=core.lanes * 4, ff=core.lanes * (latency + 5))
+        if net.probe.rule == "shift":
+            total = total + Cost(lut=core.lanes * width.bits * 3, ff=core.lanes * width.bits)
     pool = outgoing_pool(net, core)
     serial = core.lanes * (stages * 2.2 + 4) + 60
     if pool is not None:
         serial += core.lanes * stages * 4
-        if pool.mode != "sum" and net.timesteps > 1:
-            total_bits = core.lanes * (net.timesteps * population.spike_max).bit_length()
+        if pool.mode != "sum" and longest_run(net) > 1:
+            total_bits = core.lanes * (longest_run(net) * population.spike_max).bit_length()
             total = total + memory_cost(family, "block", scan.words, total_bits)
             serial += total_bits * 3
     return _cells(total + Cost(lut=serial, ff=core.lanes * stages * 3 + 60), family)
+
+
+def starts_differ(population: Population) -> bool:
+    """Whether neurons of one channel start from different values, which takes a memory."""
+    start = population.per_neuron("v_init")
+    return bool((start != start[:, :1, :1]).any())
 
 
 def network_cost(net: FixedNetwork, schedule: Schedule, family: Family) -> Cost:

@@ -14,11 +14,11 @@ import numpy as np
 from numba import njit
 
 from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork
-from pysnn_hw.ir.widths import clamps
+from pysnn_hw.ir.widths import clamps, longest_run
 from pysnn_hw.plan.activity import Activity
 from pysnn_hw.plan.latency import core_value_range, fire_latency, lane_latency, value_bits
 from pysnn_hw.plan.schedule import CorePlan, Schedule, outgoing_pool, scan_geometry
-from pysnn_hw.plan.tokens import STEP, arrival, port_tokens, repeats, word_tokens
+from pysnn_hw.plan.tokens import PROBE, STEP, arrival, port_tokens, repeats, word_tokens
 
 SCAN_READ = 5
 """Advances from counting a word to having read it: `Scan.latency` + `Accumulate.scan_latency`."""
@@ -166,7 +166,7 @@ def _pool_depth(net: FixedNetwork, core: CorePlan) -> int:
     pool = outgoing_pool(net, core)
     if pool is None:
         return 0
-    if net.timesteps == 1:
+    if longest_run(net) == 1:
         return 2
     return {"sum": 2, "max": 4, "gate": 3}[pool.mode]
 
@@ -432,11 +432,15 @@ def _run(  # type: ignore[no-untyped-def]
                 phase[c] = 1
             elif phase[c] == 1:
                 if done[c]:
+                    resume = True  # after a probe, a readout's queues wait
                     phase[c] = 2
             elif phase[c] == 2:
                 if settled:
                     if not fires[c] and kind == STEP:
                         phase[c] = 4
+                    elif not fires[c] and kind == PROBE:
+                        start = True
+                        phase[c] = 1
                     else:
                         start = True
                         repeat[c] = 0

@@ -11,7 +11,7 @@ from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork, Population
 from pysnn_hw.plan.activity import Activity, pooled, sent_values
 from pysnn_hw.plan.schedule import CorePlan, Schedule, outgoing_pool, port_geometry, scan_geometry
 
-STEP, INFERENCE = -1, -2
+STEP, INFERENCE, PROBE = -1, -2, -3
 """Markers among the steps of events."""
 
 
@@ -22,7 +22,7 @@ class PortTokens:
     Attributes
     ----------
     steps
-        int64: accumulate cycles of each event (0 if it touches nothing), `STEP` or `INFERENCE`.
+        int64: accumulate cycles of each event (0 if it touches nothing), or a marker.
     splits
         int64: transfers after splitting into set bits (1 where lanes multiply).
     """
@@ -64,7 +64,7 @@ def port_tokens(
     for image in range(n):
         for step in range(t):
             sent = values[image, step] != 0
-            all_steps += [steps[sent], [INFERENCE if step == t - 1 else STEP]]
+            all_steps += [steps[sent], [_marker(net, step, t)]]
             bits = np.bitwise_count(values[image, step][sent]) if split else np.ones(sent.sum())
             all_splits += [bits, [1]]
     return PortTokens(
@@ -72,10 +72,17 @@ def port_tokens(
     )
 
 
+def _marker(net: FixedNetwork, step: int, steps: int) -> int:
+    """What ends step number ``step`` of as many ``steps`` as the source sends."""
+    if step == steps - 1:
+        return INFERENCE
+    return PROBE if net.probe is not None and step == net.probe.steps - 1 else STEP
+
+
 def word_tokens(net: FixedNetwork, activity: Activity, core: CorePlan) -> WordTokens:
     """Words of a fire core in scan order."""
     scan = scan_geometry(net, core)
-    sent = pooled(activity.spikes[core.population], outgoing_pool(net, core)) != 0
+    sent = pooled(net, activity.spikes[core.population], outgoing_pool(net, core)) != 0
     n, t, _, h, w = sent.shape
     size = part_lanes(core.lanes)
     parts = core.lanes // size
@@ -100,4 +107,4 @@ def arrival(activity: Activity) -> Array:
 def repeats(net: FixedNetwork, population: Population) -> int:
     """Timesteps that the core runs by itself."""
     constant = any(p.source == INPUT for p in net.into(population.name))
-    return net.timesteps if constant and population.kind == "fire" else 1
+    return net.total_steps if constant and population.kind == "fire" else 1

@@ -87,10 +87,10 @@ def _probe_mismatch(
 ) -> Mismatch:
     trace = result.trace
     spikes = check["stream"] == "spikes"
-    per_image = probe.words * (net.timesteps if spikes else 1)
+    per_image = probe.words * (net.total_steps if spikes else 1)
     image, rest = divmod(position, per_image)
     timestep, index = divmod(rest, probe.words)
-    timestep = timestep if spikes else net.timesteps - 1
+    timestep = timestep if spikes else net.total_steps - 1
     y, x, group = (int(n) for n in probe.order[index])
     where = (image, timestep, probe.population)
     if not check["mismatches"]:
@@ -123,7 +123,7 @@ def _score_mismatch(
 ) -> Mismatch:
     net = design.net
     image, label = divmod(position, design.classes)
-    where = (image, net.timesteps - 1, len(net.populations) - 1)
+    where = (image, net.total_steps - 1, len(net.populations) - 1)
     name = net.populations[-1].name
     if not check["mismatches"] or image >= len(result.scores):
         return Mismatch(

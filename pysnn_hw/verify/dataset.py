@@ -219,7 +219,7 @@ def _work_folder(folder: Path | None) -> Iterator[Path]:
 
 def _batch(design: Design, images: int, jobs: int) -> int:
     """Images per run: as many as the vector file may hold, few enough to keep all jobs busy."""
-    steps = design.net.timesteps
+    steps = design.net.total_steps
     words = sum(p.words * (steps * p.spike_words + p.membrane_words) for p in design.probes)
     return max(1, min(_BATCH_BYTES // (4 * words + 1), -(-images // jobs)))
 

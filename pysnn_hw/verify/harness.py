@@ -111,7 +111,7 @@ def harness_source(design: Design) -> str:
     return environment.get_template("harness.cpp.j2").render(
         classes=design.classes,
         output_words=design.output_words,
-        timesteps=design.net.timesteps,
+        timesteps=design.net.total_steps,
         probes=design.probes,
         streams=design.inner_streams,
         cores=cores,
