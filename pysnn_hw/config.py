@@ -12,6 +12,7 @@ BatchNormForm = Literal["folded", "kept"]
 Reset = Literal["soft", "hard"]
 Backend = Literal["golden", "verilator"]
 Ports = Literal["stream", "axi"]
+Price = Literal["sops", "cycles"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,60 @@ class ConvertOptions:
     reset: Reset = "soft"
     batchnorm: BatchNormForm = "folded"
     bias_correction: bool = True
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What ``auto`` may choose from, and how thoroughly it looks.
+
+    Attributes
+    ----------
+    max_cycles, max_sops
+        Most that an image may cost; None leaves it open.
+    max_timesteps, max_levels, max_weight_bits
+        Largest T, bits of a spike and bits of a weight.
+    methods
+        Methods to try; None: all, those that train only with ``allow_training``.
+    tolerance
+        Points of accuracy that the choice may lose against the original network.
+    cheapest
+        What the choice among those is to be cheapest in.
+    board
+        Whose planner predicts cycles; None: nominal cores.
+    trials, timeout
+        Stop after so many candidates, or so many seconds (the measurement at the end included).
+    images, final_images
+        Test images that a search trial sees at most, and that the best points are measured on in
+        the end; None: all.
+    finalists
+        How many points that are at most.
+    calibration_images, training_images
+        Training images for thresholds, and for methods that train.
+    workers
+        Processes that search side by side.
+    seed
+        Of the sampler: with one worker, a search is repeatable.
+    """
+
+    max_cycles: float | None = None
+    max_sops: float | None = None
+    max_timesteps: int = 8
+    max_levels: int = 6
+    max_weight_bits: int = 8
+    methods: tuple[str, ...] | None = None
+    allow_training: bool = False
+    tolerance: float = 0.5
+    cheapest: Price = "sops"
+    board: str | None = None
+    trials: int = 40
+    timeout: float | None = None
+    images: int = 1000
+    final_images: int | None = None
+    finalists: int = 8
+    calibration_images: int = 1000
+    training_images: int = 16000
+    workers: int = 1
+    seed: int = 0
 
 
 @dataclass(frozen=True)

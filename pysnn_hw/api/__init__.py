@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pysnn_hw.api.compilation import compile, demo
     from pysnn_hw.api.conversion import convert
     from pysnn_hw.api.devices import boards, flash, run
+    from pysnn_hw.api.exploration import auto
     from pysnn_hw.api.generation import generate
     from pysnn_hw.api.inspection import inspect
     from pysnn_hw.api.planning import plan
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pysnn_hw.api.verification import verify
 
 _MODULES = {
+    "auto": "exploration",
     "boards": "devices",
     "build": "building",
     "check": "checking",
@@ -40,6 +42,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "auto",
     "boards",
     "build",
     "check",

@@ -164,6 +164,11 @@ def source(scale: float, mean: str, std: str, input_shape: str) -> ModelOptions:
     )
 
 
+def names(text: str) -> tuple[str, ...] | None:
+    """The words of ``a,b,c``; None if there are none."""
+    return tuple(part.strip() for part in text.split(",") if part.strip()) or None
+
+
 def _numbers(text: str, option: str) -> tuple[float, ...]:
     """The numbers of ``a,b,c``; an empty text gives none.
 

@@ -3,29 +3,17 @@
 
 from __future__ import annotations
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pysnn_hw.report import plots
 from pysnn_hw.report.model import BoardResult, Report
-from pysnn_hw.resources import resource_dir
+from pysnn_hw.report.template import environment
 
 TEMPLATE = "report.html.j2"
 
 
 def render(report: Report) -> str:
     """The page as HTML; it needs no file, font or script from elsewhere."""
-    environment = Environment(
-        loader=FileSystemLoader(resource_dir("rtl_templates")),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["thousands"] = lambda value: f"{value:,.0f}"
-    environment.filters["percent"] = lambda value: f"{100 * value:.2f} %"
-    environment.filters["shape"] = lambda shape: " × ".join(map(str, shape))
-    environment.filters["duration"] = duration
     figures = {
         "accuracy": plots.accuracy(report),
         "activity": plots.activity(report),
@@ -33,7 +21,8 @@ def render(report: Report) -> str:
     }
     if any(layer.correlation is not None for layer in report.layers):
         figures["correlation"] = plots.correlation(report)
-    return environment.get_template(TEMPLATE).render(
+    page = environment().get_template(TEMPLATE)
+    return page.render(
         report=report,
         figures={name: Markup(svg) for name, svg in figures.items()},
         boards=[_board(board) for board in report.boards],
@@ -54,8 +43,3 @@ def _board(board: BoardResult) -> dict[str, object]:
         "latency_us": None if latency is None else latency / board.clock_mhz,
         "prediction_error": board.predicted_cycles / board.cycles_mean - 1,
     }
-
-
-def duration(seconds: float) -> str:
-    """Seconds below two minutes, then minutes."""
-    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

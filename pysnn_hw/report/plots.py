@@ -3,33 +3,10 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
-from typing import Any
-
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from pysnn_hw.errors import PysnnError
+from pysnn_hw.report.figure import AMBER, BESIDE, BLUE, GREY, GRID, TEAL, svg
 from pysnn_hw.report.model import BoardResult, Report
-
-INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
-BLUE, TEAL, AMBER, GREY = "#2f6fed", "#12908e", "#e08a00", "#b8c2cc"
-BESIDE: Any = {"textcoords": "offset points", "va": "center"}
-STYLE = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "text.color": INK,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": FAINT,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "xtick.color": FAINT,
-    "ytick.color": INK,
-    "grid.color": GRID,
-}
 
 
 def accuracy(report: Report) -> str:
@@ -50,7 +27,7 @@ def accuracy(report: Report) -> str:
         axes.invert_yaxis()
         axes.set_xlabel(f"correct of {report.images:,} test images, % (axis from {low:.1f})")
 
-    return _svg("accuracy", (5.2, 0.5 * len(report.accuracy) + 0.8), draw)
+    return svg("accuracy", (5.2, 0.5 * len(report.accuracy) + 0.8), draw)
 
 
 def activity(report: Report) -> str:
@@ -68,7 +45,7 @@ def activity(report: Report) -> str:
         axes.invert_yaxis()
         axes.set_xlabel("neurons that fire per timestep, % (and spikes per image)")
 
-    return _svg("activity", (5.2, 0.42 * len(layers) + 0.8), draw)
+    return svg("activity", (5.2, 0.42 * len(layers) + 0.8), draw)
 
 
 def work(report: Report) -> str:
@@ -96,7 +73,7 @@ def work(report: Report) -> str:
         axes.set_xlabel("thousand per image")
         axes.legend(frameon=False, loc="lower right", fontsize=8)
 
-    return _svg("work", (5.2, 0.62 * len(report.synapses) + 0.8), draw)
+    return svg("work", (5.2, 0.62 * len(report.synapses) + 0.8), draw)
 
 
 def correlation(report: Report) -> str:
@@ -118,7 +95,7 @@ def correlation(report: Report) -> str:
         axes.grid(axis="y")
         axes.set_xlabel("correlation of spike rate and original activation (1 = identical)")
 
-    return _svg("correlation", (5.2, 0.42 * len(layers) + 0.8), draw)
+    return svg("correlation", (5.2, 0.42 * len(layers) + 0.8), draw)
 
 
 def utilisation(board: BoardResult) -> str:
@@ -140,7 +117,7 @@ def utilisation(board: BoardResult) -> str:
         axes.invert_yaxis()
         axes.set_xlabel("% used")
 
-    return _svg(f"utilisation {board.name}", (5.2, 0.42 * len(board.uses) + 0.8), draw)
+    return svg(f"utilisation {board.name}", (5.2, 0.42 * len(board.uses) + 0.8), draw)
 
 
 def cores(board: BoardResult) -> str:
@@ -158,21 +135,4 @@ def cores(board: BoardResult) -> str:
         axes.invert_yaxis()
         axes.set_xlabel("predicted cycles per image")
 
-    return _svg(f"cores {board.name}", (5.2, 0.42 * len(board.cores) + 0.8), draw)
-
-
-def _svg(name: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> str:
-    # The salt names the parts of each plot apart, and the same in every run.
-    settings: Any = {**STYLE, "svg.hashsalt": name}
-    with mpl.rc_context(settings):
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure)
-        for axes in figure.axes:
-            axes.tick_params(length=0)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
-    text = out.getvalue()
-    start = text.find("<svg")
-    if start < 0:
-        raise PysnnError(f"plot {name}", "matplotlib gave no SVG")
-    return text[start:].replace("<svg ", f'<svg role="img" aria-label="{name}" ', 1)
+    return svg(f"cores {board.name}", (5.2, 0.42 * len(board.cores) + 0.8), draw)
