@@ -17,6 +17,7 @@ from pysnn_hw.plan.activity import Activity, CoreCycles, core_cycles
 from pysnn_hw.plan.board import Board
 from pysnn_hw.plan.cost import Cost, core_cost, network_cost
 from pysnn_hw.plan.cycles import chain_timing
+from pysnn_hw.plan.geometry import fits_lanes
 from pysnn_hw.plan.memory import Family
 from pysnn_hw.plan.schedule import CorePlan, LaneKind, MemoryKind, Schedule, simple_schedule
 
@@ -264,8 +265,7 @@ def _candidates(net: FixedNetwork, board: Board, core: CorePlan) -> list[CorePla
     population = net.population(core.population)
     incoming = [next(p for p in net.projections if p.name == i.projection) for i in core.inputs]
     views = [p.as_conv(net.shape_of(p.source)) for p in incoming]
-    per_group = [v.weight.shape[0] // v.groups for v in views]
-    lanes = [n for n in range(1, 65) if all(c % n == 0 for c in per_group)]
+    lanes = [n for n in range(1, 65) if all(fits_lanes(v, n) for v in views)]
     reach = [
         max(min(-(-v.weight.shape[2 + a] // v.stride[a]), v.out_shape[1 + a]) for v in views)
         for a in (0, 1)

@@ -10,7 +10,8 @@ folded into the tables.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -165,7 +166,7 @@ class ProjectionGeometry:
     source_shape
         Map that events come from: after pooling if the sender pools, else before.
     conv
-        The projection as a grouped convolution.
+        The projection as a grouped convolution, of groups that fill words (`with_wide_groups`).
     readdressed
         Sum pooling is done by re-addressing (in the tables) rather than by the sender.
     """
@@ -231,6 +232,31 @@ class ProjectionGeometry:
         return out.reshape(-1, self.y.banks, self.x.banks, p)
 
 
+def fits_lanes(conv: ConvView, lanes: int) -> bool:
+    """Whether a core of so many lanes can run ``conv``: whole groups, or parts, fill its words."""
+    per_group = conv.weight.shape[0] // conv.groups
+    return lanes >= 1 and conv.groups % (lanes // math.gcd(per_group, lanes)) == 0
+
+
+def with_wide_groups(conv: ConvView, lanes: int) -> ConvView:
+    """``conv`` with as few groups joined as it takes for lanes to divide a group's outputs.
+
+    Joined groups see each other's inputs with weight zero. So a depthwise or identity projection
+    keeps pace with the convolution beside it: an event takes a word, of which it fills one lane.
+    """
+    per_group = conv.weight.shape[0] // conv.groups
+    joined = lanes // math.gcd(per_group, lanes)
+    if joined == 1:
+        return conv
+    c_out, c_in, kh, kw = conv.weight.shape
+    blocks = conv.weight.reshape(conv.groups // joined, joined, per_group, c_in, kh, kw)
+    weight = np.zeros((*blocks.shape[:3], joined, c_in, kh, kw), conv.weight.dtype)
+    for k in range(joined):
+        weight[:, k, :, k] = blocks[:, k]
+    weight = weight.reshape(c_out, joined * c_in, kh, kw)
+    return replace(conv, weight=weight, groups=conv.groups // joined)
+
+
 def projection_geometry(
     net: SnnNetwork,
     projection: Projection,
@@ -249,12 +275,13 @@ def projection_geometry(
     """
     shape = net.shape_of(projection.source)
     conv = projection.as_conv(shape)
-    per_group = conv.weight.shape[0] // conv.groups
-    if lanes < 1 or per_group % lanes:
+    if not fits_lanes(conv, lanes):
         raise PlanError(
             f"projection {projection.name}",
-            f"{lanes} lanes do not divide its {per_group} output channels per group",
+            f"{lanes} lanes do not divide its {conv.weight.shape[0]} output channels evenly",
+            f"it has {conv.groups} groups; use a divisor of its channels",
         )
+    conv = with_wide_groups(conv, lanes)
     pool = projection.pool
     readdressed = pool is not None and not pool_at_sender
     if pool is not None and readdressed and pool.mode != "sum":

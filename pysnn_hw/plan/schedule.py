@@ -14,6 +14,7 @@ from pysnn_hw.ir.snn import INPUT, Pool, SnnNetwork
 from pysnn_hw.plan.geometry import (
     ProjectionGeometry,
     ScanGeometry,
+    fits_lanes,
     projection_geometry,
 )
 from pysnn_hw.plan.memory import Family
@@ -188,11 +189,7 @@ def simple_schedule(
     for population in net.populations:
         incoming = net.into(population.name)
         views = [p.as_conv(net.shape_of(p.source)) for p in incoming]
-        fit = max(
-            n
-            for n in range(1, lanes + 1)
-            if all(v.weight.shape[0] // v.groups % n == 0 for v in views)
-        )
+        fit = max(n for n in range(1, lanes + 1) if all(fits_lanes(v, n) for v in views))
         core = CorePlan(
             populations=(population.name,),
             inputs=tuple(InputPort(p.name) for p in incoming),

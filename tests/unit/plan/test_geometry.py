@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from pysnn_hw.errors import PlanError
 from pysnn_hw.ir.snn import FixedNetwork, Input, Pool, Population, Projection
-from pysnn_hw.plan.geometry import Axis, ScanGeometry, projection_geometry
+from pysnn_hw.plan.geometry import (
+    Axis,
+    ScanGeometry,
+    fits_lanes,
+    projection_geometry,
+    with_wide_groups,
+)
 
 
 @st.composite
@@ -83,7 +89,9 @@ def _network(projection: Projection, source_shape: tuple[int, int, int]) -> Fixe
 
 
 @pytest.mark.parametrize("banked", [False, True])
-@pytest.mark.parametrize(("groups", "lanes"), [(1, 2), (1, 4), (2, 2), (4, 1)])
+@pytest.mark.parametrize(
+    ("groups", "lanes"), [(1, 2), (1, 4), (2, 2), (4, 1), (4, 2), (4, 4), (2, 4)]
+)
 @pytest.mark.parametrize("stride", [(1, 1), (2, 1), (2, 3)])
 def test_weight_memory_and_steps_compute_the_convolution(
     banked: bool, groups: int, lanes: int, stride: tuple[int, int]
@@ -178,3 +186,15 @@ def test_scan_visits_every_word_once_at_an_address_of_its_own(
     windows = [(y // window[0], x // window[1], g) for y, x, g in order]
     runs = [key for i, key in enumerate(windows) if i == 0 or windows[i - 1] != key]
     assert len(runs) == len(set(runs))
+
+
+def test_groups_are_joined_no_further_than_lanes_need() -> None:
+    net = _network(
+        Projection("p", "input", "n0", "identity", np.arange(1, 7, dtype=np.int64)), (6, 2, 2)
+    )
+    conv = net.projections[0].as_conv((6, 2, 2))
+    assert with_wide_groups(conv, 1) is conv
+    wide = with_wide_groups(conv, 3)
+    assert wide.groups == 2
+    np.testing.assert_array_equal(wide.weight[3:, :, 0, 0], np.diag([4, 5, 6]))
+    assert [lanes for lanes in range(1, 9) if fits_lanes(conv, lanes)] == [1, 2, 3, 6]
