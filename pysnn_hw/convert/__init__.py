@@ -3,8 +3,10 @@
 
 from pysnn_hw.convert.calibrate import CALIBRATIONS, Calibration
 from pysnn_hw.convert.conversion import convert
+from pysnn_hw.convert.hybrid import HybridTraining, load_weights, weights_of
 from pysnn_hw.convert.loss import LossReport, PopulationLoss, loss_report
 from pysnn_hw.convert.preprocessing import Preprocessing
+from pysnn_hw.convert.qcfs import Training
 from pysnn_hw.convert.quantisation import quantize
 from pysnn_hw.convert.recipe import METHODS, Method
 
@@ -12,11 +14,15 @@ __all__ = [
     "CALIBRATIONS",
     "METHODS",
     "Calibration",
+    "HybridTraining",
     "LossReport",
     "Method",
     "PopulationLoss",
     "Preprocessing",
+    "Training",
     "convert",
+    "load_weights",
     "loss_report",
     "quantize",
+    "weights_of",
 ]

@@ -12,6 +12,8 @@ from pysnn_hw.convert.calibrate import Calibration, thresholds
 from pysnn_hw.convert.correction import correct_biases, correction_images, mean_activations
 from pysnn_hw.convert.ecc import share_scales
 from pysnn_hw.convert.float_sim import BATCH
+from pysnn_hw.convert.hybrid.method import hybrid_network
+from pysnn_hw.convert.hybrid.training import HybridTraining
 from pysnn_hw.convert.keep_batchnorm import keep_batchnorm
 from pysnn_hw.convert.lower import lower
 from pysnn_hw.convert.prepare import prepare, with_batchnorm
@@ -22,6 +24,7 @@ from pysnn_hw.convert.recipe import BatchNormForm, Method, Recipe, Reset
 from pysnn_hw.convert.sample import sample_activations
 from pysnn_hw.convert.signed import signed_network
 from pysnn_hw.convert.skeleton import Skeleton
+from pysnn_hw.errors import ModelError
 from pysnn_hw.ir.ann import AnnGraph, evaluate
 from pysnn_hw.ir.check import check_network
 from pysnn_hw.ir.snn import Array, SnnNetwork
@@ -43,7 +46,8 @@ def convert(
     reset: Reset = "soft",
     batchnorm: BatchNormForm = "folded",
     bias_correction: bool = True,
-    training: Training | None = None,
+    training: Training | HybridTraining | None = None,
+    labels: Array | None = None,
     preprocessing: Preprocessing | None = None,
     progress: Progress = silent,
 ) -> SnnNetwork:
@@ -68,7 +72,8 @@ def convert(
         largest activation (`ecc.share_scales`). ``signed``: with neurons that can take spikes back
         (`signed_network`). ``qcfs``: ``rate``, then weights and thresholds are trained on the
         images at the activation that spikes compute (`qcfs.finetune`); wants thousands of images,
-        and T = 1.
+        and T = 1. ``hybrid``: thresholds are balanced on single steps, then the spiking network
+        itself is trained through time (`hybrid`); wants binary spikes and thousands of images.
     calibration, per_channel, percentile
         How thresholds are chosen, see `calibrate.thresholds`; by default by ``mse`` per channel,
         for ``ecc`` by ``max`` per layer.
@@ -82,7 +87,10 @@ def convert(
     bias_correction
         Let biases make up for what channels lose on average (`correct_biases`).
     training
-        Of method ``qcfs``.
+        Of methods ``qcfs`` (a `Training`) and ``hybrid`` (a `HybridTraining`).
+    labels
+        Classes of the images, integers (N,), that ``hybrid`` teaches; without them it teaches what
+        the trained network says.
     preprocessing
         From raw integers to the model's input; by default division by 255.
     progress
@@ -108,10 +116,24 @@ def convert(
         batchnorm=batchnorm,
         bias_correction=bias_correction,
     )
+    _check_training(method, training)
     given = preprocessing or Preprocessing()
     given.check(images, graph.input.shape)
     prepared, absorbed = prepare(graph, given)
     skeleton = lower(prepared)
+    if method == "hybrid":
+        net = hybrid_network(
+            skeleton,
+            absorbed,
+            images,
+            _probabilities(_scores(prepared, absorbed, images)) if labels is None else labels,
+            timesteps=timesteps,
+            tau=tau,
+            training=training if isinstance(training, HybridTraining) else HybridTraining(),
+            progress=progress,
+        )
+        told = _provenance(recipe, given, len(images))
+        return replace(net, provenance={**told, **net.provenance})
     found = _thresholds(prepared, skeleton, absorbed.apply(images), recipe)
     net = rate_network(
         skeleton,
@@ -132,11 +154,19 @@ def convert(
         net = correct_biases(net, mean_activations(prepared, absorbed.apply(some), names), some)
     if method == "qcfs":
         scores = _scores(prepared, absorbed, images)
-        net = finetune(net, images, scores, training, progress=progress)
+        chosen = training if isinstance(training, Training) else None
+        net = finetune(net, images, scores, chosen, progress=progress)
     if batchnorm == "kept":
         unfolded, _ = with_batchnorm(graph, given)
         net = keep_batchnorm(net, unfolded, 1 / (absorbed.scale * absorbed.std[0]))
-    return replace(net, provenance=_provenance(recipe, given, len(images)))
+    return replace(net, provenance={**net.provenance, **_provenance(recipe, given, len(images))})
+
+
+def _check_training(method: Method, training: Training | HybridTraining | None) -> None:
+    wanted = {"qcfs": Training, "hybrid": HybridTraining}.get(method)
+    if training is not None and (wanted is None or not isinstance(training, wanted)):
+        other = type(training).__name__
+        raise ModelError("training", f"is a {other}, which is not of method {method!r}")
 
 
 def _thresholds(
@@ -180,3 +210,9 @@ def _scores(graph: AnnGraph, preprocessing: Preprocessing, images: Array) -> Arr
         for k in range(0, len(images), BATCH)
     ]
     return np.concatenate(parts).reshape(len(images), -1)
+
+
+def _probabilities(scores: Array) -> Array:
+    """Softmax of scores (N, classes)."""
+    raised = np.exp(scores - scores.max(1, keepdims=True))
+    return np.asarray(raised / raised.sum(1, keepdims=True), np.float32)

@@ -10,7 +10,7 @@ from pysnn_hw.convert.calibrate import CALIBRATIONS, Calibration
 from pysnn_hw.errors import ModelError
 from pysnn_hw.ir.check import MAX_SPIKE
 
-Method = Literal["rate", "ecc", "signed", "qcfs"]
+Method = Literal["rate", "ecc", "signed", "qcfs", "hybrid"]
 METHODS: tuple[Method, ...] = get_args(Method)
 Reset = Literal["soft", "hard"]
 RESETS: tuple[Reset, ...] = get_args(Reset)
@@ -61,6 +61,8 @@ class Recipe:
             raise ModelError("tau", f"must be in 0..1, not {self.tau}")
         if self.method == "qcfs":
             _check_qcfs(self)
+        if self.method == "hybrid":
+            _check_hybrid(self)
 
     @property
     def spike_max(self) -> int:
@@ -85,6 +87,9 @@ class Recipe:
         if self.chosen_calibration != "percentile":
             del found["percentile"]
         del found["levels" if self.counts else "counts"]
+        if self.method == "hybrid":
+            for name in ("calibration", "per_channel", "bias_correction"):
+                del found[name]
         return found
 
 
@@ -103,3 +108,15 @@ def _check_qcfs(recipe: Recipe) -> None:
         raise ModelError(
             "batchnorm", "kept makes no sense where weights are trained on", "use folded"
         )
+
+
+def _check_hybrid(recipe: Recipe) -> None:
+    if recipe.spike_max != 1:
+        raise ModelError(
+            "levels", f"must be 1 for hybrid, whose spikes are binary, not {recipe.levels}"
+        )
+    if recipe.reset == "hard" or recipe.batchnorm == "kept":
+        raise ModelError("method", "hybrid is for soft reset and folded batch norm")
+    for name in ("calibration", "per_channel"):
+        if getattr(recipe, name) is not None:
+            raise ModelError(name, "has no meaning for hybrid, which balances its thresholds")

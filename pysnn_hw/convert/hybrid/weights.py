@@ -13,9 +13,9 @@ from pysnn_hw.ir.snn import Array, SnnNetwork
 
 
 def weights_of(net: SnnNetwork) -> dict[str, Array]:
-    """``PROJECTION.weight`` and ``POPULATION.bias`` of all of them, float64."""
+    """``PROJECTION.weight`` and ``POPULATION.bias`` (C,) of all of them, float64."""
     weights = {f"{p.name}.weight": p.weight for p in net.projections}
-    return weights | {f"{p.name}.bias": p.bias for p in net.populations}
+    return weights | {f"{p.name}.bias": p.per_channel("bias") for p in net.populations}
 
 
 def load_weights(net: SnnNetwork, tensors: Mapping[str, Array]) -> SnnNetwork:

@@ -89,7 +89,8 @@ class _Finetuning:
         import torch
 
         self.net, self.training, self.progress = net, training, progress
-        self.images, self.targets = images, targets
+        self.images = images
+        self.targets = targets.astype(np.int64 if targets.ndim == 1 else np.float32)
         self.zero = np.reshape(net.input.zero_point, (-1, 1, 1))
         order = np.random.default_rng(training.seed).permutation(len(images))
         aside = int(training.held_out * len(images))
