@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ import numpy as np
 from pysnn_hw.errors import ModelError
 from pysnn_hw.frontend.builder import MAX_TOTAL_VALUES, MAX_WEIGHTS, printable
 from pysnn_hw.frontend.nir_graph import Graph, Node, graph_of
+from pysnn_hw.frontend.nir_metadata import Metadata, read_metadata, restored
 from pysnn_hw.frontend.nir_neurons import KINDS, Rules, check_rules, integrator_gain, neurons
 from pysnn_hw.frontend.nir_synapses import Signal, added, fold, spikes
 from pysnn_hw.ir.check import MAX_NEURONS, check_network
@@ -76,16 +77,50 @@ def read_nir(source: str | Path | Any, options: NirOptions | None = None) -> Snn
     """
     options = options or NirOptions()
     graph = _renamed(load_graph(source))
+    found = read_metadata(graph)
+    shape, sizes = _shape(graph.one("Input"))
+    entry = spikes(INPUT, shape, sizes)
+    if found is not None:
+        metadata, initial = found
+        _check_agreement(graph.where, metadata, options)
+        walk = _Walk(graph, _written_rules(metadata), entry, 1.0)
+        written = walk.network(metadata.network.timesteps, _input(shape, options))
+        return restored(written, metadata, initial, graph.where)
     if options.timesteps is None:
         raise ModelError(graph.where, "does not say how many timesteps to run", "give timesteps")
     rules = check_rules(
         graph.where, options.reset, options.strict, options.dt, options.approximate_leak
     )
-    shape, sizes = _shape(graph.one("Input"))
-    walk = _Walk(graph, rules, spikes(INPUT, shape, sizes), options.scale)
+    walk = _Walk(graph, defaultdict(lambda: rules), entry, options.scale)
     net = walk.network(options.timesteps, _input(shape, options))
     check_network(net)
     return net
+
+
+def _written_rules(metadata: Metadata) -> Mapping[str, Rules]:
+    """The rules of each neuron node; of others those of any."""
+    parts = zip(metadata.network.populations, metadata.populations, strict=True)
+    rules = {
+        names.node: Rules(part.neuron.reset, part.neuron.strict, metadata.dt)
+        for part, names in parts
+    }
+    return defaultdict(lambda: Rules("soft", False, metadata.dt), rules)
+
+
+def _check_agreement(where: str, metadata: Metadata, options: NirOptions) -> None:
+    """Refuse options that contradict what the file says itself."""
+    neurons = [p.neuron for p in metadata.network.populations if p.kind == "fire"]
+    said: dict[str, list[Any]] = {
+        "timesteps": [metadata.network.timesteps],
+        "dt": [metadata.dt],
+        "reset": [n.reset for n in neurons],
+        "strict": [n.strict for n in neurons],
+    }
+    for name, values in said.items():
+        given = getattr(options, name)
+        if given is not None and any(value != given for value in values):
+            problem = f"says itself that {name} is {values[0]}, not {given}"
+            raise ModelError(where, problem, f"leave {name} out")
 
 
 def load_graph(source: str | Path | Any) -> Graph:
@@ -110,7 +145,9 @@ def load_graph(source: str | Path | Any) -> Graph:
 class _Walk:
     """Goes through the nodes in order and gathers populations and projections."""
 
-    def __init__(self, graph: Graph, rules: Rules, entry: Signal, scale: float) -> None:
+    def __init__(
+        self, graph: Graph, rules: Mapping[str, Rules], entry: Signal, scale: float
+    ) -> None:
         self._graph, self._rules = graph, rules
         if not (scale > 0 and math.isfinite(scale)):
             raise ModelError("scale", f"{scale!r} is not a positive number")
@@ -147,7 +184,7 @@ class _Walk:
             return self._entry
         x = added(node, [signals[name] for name in self._graph.sources[node.name]])
         if node.kind in KINDS:
-            population, scaled = neurons(node, x, self._rules)
+            population, scaled = neurons(node, x, self._rules[node.name])
             self._populations.append(population)
             self._projections += [way.projection(node) for way in scaled.ways]
             return spikes(node.name, x.shape, x.sizes)
@@ -156,7 +193,9 @@ class _Walk:
         if node.kind == "I":
             if x.integrated:
                 raise node.refusal("integrates what is integrated already")
-            return replace(x.scaled(integrator_gain(node, x, self._rules.dt)), integrated=True)
+            return replace(
+                x.scaled(integrator_gain(node, x, self._rules[node.name].dt)), integrated=True
+            )
         if node.kind in ("LI", "CubaLI"):
             problem = "is a leaky integrator, and a readout of the hardware does not leak"
             raise node.refusal(problem, "end in I, in a linear layer, or in spiking neurons")

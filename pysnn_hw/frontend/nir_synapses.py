@@ -169,7 +169,8 @@ def fold(node: Node, x: Signal) -> Signal:
 def _scale(node: Node, x: Signal) -> Signal:
     values = spread(node.array("scale"), x, node, "its scale")
     if x.bare:
-        return replace(x, ways=tuple(replace(w, gain=w.gain * values) for w in x.ways))
+        ways = tuple(replace(w, gain=w.gain * values, name=w.name or node.name) for w in x.ways)
+        return replace(x, ways=ways)
     factor = per_channel(
         np.broadcast_to(values, (x.shape[0], *values.shape[1:])), node, "its scale"
     )
