@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Break the arithmetic on purpose, one mistake at a time, and see which test notices.
+
+    python scripts/mutants.py --json mutants.json
+
+The mistakes are those that conversions and integrate-and-fire hardware are known for. Each is made
+in a copy of the tree, in which then the tests named beside it run until one fails: the killer. The
+exit status is 1 if a mistake survives. Takes about a minute a mistake.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+ROOT = Path(__file__).parents[1]
+FIRST_FAILURE = re.compile(r"^FAILED (\S+)", re.MULTILINE)
+FAILED = 1
+"""Exit status of pytest when tests ran and one failed; others mean that none could run."""
+
+GOLDEN = ("tests/unit/golden", "tests/property")
+CONVERT = ("tests/unit/convert", "tests/property")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mistake: what stands in a file, exactly once, and what would be wrong instead."""
+
+    mistake: str
+    path: str
+    right: str
+    wrong: str
+    tests: tuple[str, ...]
+
+
+MUTANTS = (
+    Mutant(
+        ">= to > (golden)",
+        "pysnn_hw/golden/kernels.py",
+        "fires = u >= theta",
+        "fires = u > theta",
+        GOLDEN,
+    ),
+    Mutant(
+        ">= to > (reference)",
+        "pysnn_hw/golden/neuron.py",
+        "(charge - neuron.strict) // theta",
+        "(charge - 1) // theta",
+        GOLDEN,
+    ),
+    Mutant(
+        ">= to > (hardware)",
+        "pysnn_hw/hdl/fire.py",
+        "rest.eq(state.u - bound), fires.eq(~rest[-1])]",
+        "rest.eq(state.u - bound), fires.eq(rest > 0)]",
+        ("tests/unit/hdl/test_fire.py",),
+    ),
+    Mutant(
+        "reset to zero (golden)",
+        "pysnn_hw/golden/kernels.py",
+        "min(max(u - theta if fires else u, low), high)",
+        "min(max(0 if fires else u, low), high)",
+        GOLDEN,
+    ),
+    Mutant(
+        "reset to zero (hardware)",
+        "pysnn_hw/hdl/fire.py",
+        "later.u.eq(Mux(fires, rest, state.u))",
+        "later.u.eq(Mux(fires, 0, state.u))",
+        ("tests/unit/hdl/test_fire.py",),
+    ),
+    Mutant(
+        "v(0) = 0 (conversion)",
+        "pysnn_hw/convert/rate.py",
+        "theta, tau * theta, spike_max",
+        "theta, 0 * theta, spike_max",
+        CONVERT,
+    ),
+    Mutant(
+        "v(0) = 0 (golden)",
+        "pysnn_hw/golden/kernels.py",
+        "_copy(program.v_init, start_from)",
+        "start_from[:] = 0",
+        GOLDEN,
+    ),
+    Mutant(
+        "bias added once",
+        "pysnn_hw/golden/reference.py",
+        'u = leaked(run.membranes[name], neuron) + parameter(population, "bias")',
+        'u = leaked(run.membranes[name], neuron) + parameter(population, "bias") * (t == 0)',
+        GOLDEN,
+    ),
+    Mutant(
+        "bias added T - 1 times",
+        "pysnn_hw/golden/reference.py",
+        'u = leaked(run.membranes[name], neuron) + parameter(population, "bias")',
+        'u = leaked(run.membranes[name], neuron) + parameter(population, "bias") * (t > 0)',
+        GOLDEN,
+    ),
+    Mutant(
+        "bias scaled like a weight",
+        "pysnn_hw/convert/rate.py",
+        "_population(layer, layer.bias + extra[layer.name]",
+        "_population(layer, layer.bias * factor[INPUT].mean() + extra[layer.name]",
+        CONVERT,
+    ),
+    Mutant(
+        "lambda ratio inverted",
+        "pysnn_hw/convert/rate.py",
+        "return np.asarray(projection.weight * factor)",
+        "return np.asarray(projection.weight / factor)",
+        CONVERT,
+    ),
+    Mutant(
+        "epsilon dropped",
+        "pysnn_hw/ir/ann_nodes.py",
+        "np.sqrt(self.var + self.eps)",
+        "np.sqrt(self.var)",
+        ("tests/unit/convert/test_fold_batchnorm.py", "tests/unit/ir", "tests/unit/frontend"),
+    ),
+    Mutant(
+        "threshold kappa * m",
+        "pysnn_hw/convert/scale.py",
+        "threshold=p.threshold * factor",
+        "threshold=p.threshold / factor",
+        ("tests/unit/convert/test_ecc.py",),
+    ),
+    Mutant(
+        "gate instead of running maximum",
+        "pysnn_hw/golden/program.py",
+        '"max": MAX_POOL',
+        '"max": GATE_POOL',
+        GOLDEN,
+    ),
+    Mutant(
+        "zeros counted in the percentile",
+        "pysnn_hw/convert/calibrate.py",
+        "[row[row != 0] for row in values]",
+        "[row for row in values]",
+        ("tests/unit/convert",),
+    ),
+    Mutant(
+        "membranes not cleared between images (golden)",
+        "pysnn_hw/golden/kernels.py",
+        "                _copy(start_from, membrane)\n",
+        "                if i == 0:\n                    _copy(start_from, membrane)\n",
+        GOLDEN,
+    ),
+    Mutant(
+        "running maxima not cleared between images (golden)",
+        "pysnn_hw/golden/kernels.py",
+        "                restart = False\n                _copy(start_from, membrane)\n"
+        "                _copy(program.state, state)\n",
+        "                restart = False\n                _copy(start_from, membrane)\n"
+        "                if i == 0:\n                    _copy(program.state, state)\n",
+        GOLDEN,
+    ),
+    Mutant(
+        "tie order reversed (golden)",
+        "pysnn_hw/golden/result.py",
+        "classes: Array = scores.argmax(axis=1)",
+        "classes: Array = scores.shape[1] - 1 - scores[:, ::-1].argmax(axis=1)",
+        ("tests/unit/golden", "tests/property", "tests/unit/api"),
+    ),
+    Mutant(
+        "tie order reversed (gate)",
+        "pysnn_hw/golden/kernels.py",
+        "if totals[member] > totals[best]:",
+        "if totals[member] >= totals[best]:",
+        GOLDEN,
+    ),
+    Mutant(
+        "logical shift in the leak (golden)",
+        "pysnn_hw/golden/kernels.py",
+        "membrane[j] = v - (v >> shift)",
+        "membrane[j] = v - np.int64((v & np.int64(0xFFFFFFFF)) >> shift)",
+        GOLDEN,
+    ),
+    Mutant(
+        "logical shift in the leak (reference)",
+        "pysnn_hw/golden/neuron.py",
+        "membrane - (membrane >> neuron.leak)",
+        "membrane - ((membrane & 0xFFFFFFFF) >> neuron.leak)",
+        GOLDEN,
+    ),
+)
+
+
+def main(
+    only: Annotated[str | None, typer.Option(help="Mistakes whose name holds this.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="How many to try side by side.")] = 2,
+    output: Annotated[Path | None, typer.Option("--json", help="Where to write the table.")] = None,
+) -> None:
+    """Try each mistake and print its killer."""
+    console = Console(width=150)
+    chosen = [m for m in MUTANTS if only is None or only in m.mistake]
+    with Progress(console=console, transient=True) as progress, ThreadPoolExecutor(jobs) as pool:
+        task = progress.add_task("mistakes", total=len(chosen))
+
+        def attempt(mutant: Mutant) -> dict[str, object]:
+            row = kill(mutant)
+            progress.console.print(f"{row['mistake']}: {row['killer'] or 'survives'}")
+            progress.advance(task)
+            return row
+
+        rows = list(pool.map(attempt, chosen))
+    table = Table("mistake", "file", "killed by", "s")
+    for row in rows:
+        killer = str(row["killer"] or "nothing")
+        table.add_row(str(row["mistake"]), str(row["path"]), killer, f"{row['seconds']:.0f}")
+    console.print(table)
+    if output is not None:
+        output.write_text(json.dumps(rows, indent=2) + "\n")
+    sys.exit(1 if any(row["killer"] is None for row in rows) else 0)
+
+
+def kill(mutant: Mutant) -> dict[str, object]:
+    """Make the mistake in a copy of the tree and run its tests; the killer is None if all pass."""
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "tree")
+        for name in ("pysnn_hw", "rtl_templates", "sim", "boards", "tests", "docs", "scripts"):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+        for file in ROOT.iterdir():
+            if file.is_file():
+                shutil.copy(file, copy)
+        source = copy / mutant.path
+        text = source.read_text()
+        if text.count(mutant.right) != 1:
+            raise typer.BadParameter(
+                f"{mutant.mistake}: {mutant.right!r} stands {text.count(mutant.right)} times in "
+                f"{mutant.path}, not once"
+            )
+        source.write_text(text.replace(mutant.right, mutant.wrong))
+        killer = _killer(copy, mutant.tests)
+    seconds = time.perf_counter() - started
+    return {
+        "mistake": mutant.mistake,
+        "path": mutant.path,
+        "killer": killer,
+        "seconds": seconds,
+    }
+
+
+def _killer(tree: Path, tests: tuple[str, ...]) -> str | None:
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, cwd=tree, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        return None
+    found = FIRST_FAILURE.search(done.stdout)
+    if done.returncode != FAILED or found is None:
+        raise RuntimeError(f"{' '.join(command)} did not run:\n{done.stdout}{done.stderr}")
+    return found.group(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
