@@ -2,20 +2,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Integrate-and-fire core: one population and the projections that end there."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import Out
 
 from pysnn_hw.hdl.accumulate import Accumulate
 from pysnn_hw.hdl.block_memory import BlockMemory
 from pysnn_hw.hdl.events import event_layout
-from pysnn_hw.hdl.fire import FirePipeline, select
+from pysnn_hw.hdl.fire import FirePipeline
 from pysnn_hw.hdl.phases import Phases
+from pysnn_hw.hdl.restore import Restore
 from pysnn_hw.hdl.scan import Scan, scan_layout
 from pysnn_hw.hdl.scan_memory import ScanMemory
 from pysnn_hw.hdl.sender import Sender
 from pysnn_hw.hdl.spec import CoreSpec
-from pysnn_hw.hdl.start import StartWords
 from pysnn_hw.hdl.verdict import Verdict
 from pysnn_hw.ir.widths import longest_run
 
@@ -87,14 +89,7 @@ class FireCore(wiring.Component):
         self.held = None
         if spec.repeats > 1:
             self.held = BlockMemory(words, spec.held_bits * lanes, family=family)
-        self.start = StartWords(
-            spec.start,
-            groups=spec.scan.groups,
-            words=words,
-            bits=spec.bits if self.held is None else spec.held_bits,
-            family=family,
-        )
-        self.rule = None if spec.net.probe is None else spec.net.probe.rule
+        self.restore = Restore(spec)
         members = {
             name: member
             for name, member in self.accumulate.signature.members.items()
@@ -146,12 +141,12 @@ class FireCore(wiring.Component):
         # Stage "emit": the new membranes go back, the spikes go out.
         # Whether a word leaves is decided one stage ahead, so that ``advance`` comes early.
         emit, emit_valid, sending = retire.entry, Signal(), Signal()
-        keep = emit_valid & ~emit.end
-        fired, adjust, silent = fire.spikes, None, None
-        if self.rule is not None:
-            fired, adjust, silent = self._judge(m, scan, emit, phases, fire, passing, advance, keep)
+        pipe = _Pipe(phases, scan, retire, fire, advance, keep=emit_valid & ~emit.end)
+        fired, silent = fire.spikes, None
+        if spec.net.probe is not None:
+            fired, silent = self._judge(m, pipe, passing, spec.net.probe.rule)
         if spec.emitted_bits:
-            self._remember(m, scan, emit, phases, fire, advance, keep)
+            self._remember(m, pipe)
         some = passing.end | fired.as_value().any() if spec.pool is None else 1
         spikes, residue = Signal.like(fire.spikes), Signal.like(fire.residue)
         with m.If(advance):
@@ -166,7 +161,7 @@ class FireCore(wiring.Component):
             # The first word waits at the exit.
             retire.advance.eq(~retire.valid | (emit_valid & advance)),
         ]
-        self._restore(m, retire, keep, residue, adjust, phases)
+        self._restore(m, pipe, residue)
 
         m.submodules.sender = sender = Sender(
             spec.scan,
@@ -186,7 +181,7 @@ class FireCore(wiring.Component):
             sender.ending.eq(phases.ending),
             sender.fresh.eq(phases.fresh),
             advance.eq(~sending | sender.ready),
-            self.probe.valid.eq(keep & ~phases.initial & advance),
+            self.probe.valid.eq(pipe.keep & ~phases.initial & advance),
             self.probe.index.eq(emit.index),
             self.probe.final.eq(phases.final),
             self.probe.spikes.eq(spikes),
@@ -195,9 +190,9 @@ class FireCore(wiring.Component):
             self.probe.holding.eq(acc.holding),
         ]
         if silent is not None:
-            for p, start in enumerate(self._first(emit)):
+            for p in range(spec.scan.lanes):
                 with m.If(silent[p]):
-                    m.d.comb += self.probe.membranes[p].eq(start)
+                    m.d.comb += self.probe.membranes[p].eq(self.restore.first[p])
         return m
 
     def _potential(self, m, scan, advance):
@@ -222,118 +217,107 @@ class FireCore(wiring.Component):
             m.d.sync += [u[p].eq(acc.word[p] + held[p]) for p in range(spec.scan.lanes)]
         return u, _hold(m, advance, passing, acc.scan_latency + 1, "read")
 
-    def _recall(self, m, name, width, scan, emit, advance, keep):
+    def _recall(self, m, pipe, name, width):
         """A `ScanMemory` that the end of the pipeline writes, and its word as ``u`` comes."""
         spec = self.spec
         memory = ScanMemory(spec.scan.words, width, family=spec.schedule.family)
         m.submodules[name] = memory
         m.d.comb += [
-            memory.advance.eq(advance),
-            memory.index.eq(scan.entry.index),
-            memory.keep.eq(keep),
-            memory.keep_index.eq(emit.index),
+            memory.advance.eq(pipe.advance),
+            memory.index.eq(pipe.scan.entry.index),
+            memory.keep.eq(pipe.keep),
+            memory.keep_index.eq(pipe.retire.entry.index),
         ]
         later = 0 if self.held is None else 1  # its potential takes one stage more
-        return memory, _hold(m, advance, memory.word, later, f"{name}_held")
+        return memory, _hold(m, pipe.advance, memory.word, later, f"{name}_held")
 
-    def _remember(self, m, scan, emit, phases, fire, advance, keep):
+    def _remember(self, m, pipe):
         """What each neuron has emitted since the image began."""
+        fire = pipe.fire
         after = Signal.like(fire.emitted_after)
-        memory, before = self._recall(
-            m, "emitted", after.as_value().shape().width, scan, emit, advance, keep
-        )
-        with m.If(advance):
+        memory, before = self._recall(m, pipe, "emitted", len(after.as_value()))
+        with m.If(pipe.advance):
             m.d.sync += after.eq(fire.emitted_after)
         m.d.comb += [
-            memory.forget.eq(phases.fresh),
+            memory.forget.eq(pipe.phases.fresh),
             memory.keep_word.eq(after),
             fire.emitted.eq(before),
         ]
 
-    def _judge(self, m, scan, emit, phases, fire, passing, advance, keep):
+    def _judge(self, m, pipe, passing, rule):
         """The verdict of a probe run.
 
-        Returns the spikes that go on, what to add to start values (None for nothing), and which
-        lanes are silent in stage "emit" (None for none).
+        Returns the spikes that go on, and which lanes are silent in stage "emit" (None for none).
         """
-        spec, masks = self.spec, self.rule == "mask"
-        memory, flags = self._recall(
-            m, "flags", spec.scan.lanes, scan, emit, advance, keep & (phases.deciding | (not masks))
-        )
-        flags = _hold(m, advance, flags, fire.latency, "flags_fired")
+        spec, fire, phases = self.spec, pipe.fire, pipe.phases
+        memory, flags = self._recall(m, pipe, "flags", spec.scan.lanes)
+        flags = _hold(m, pipe.advance, flags, fire.latency, "flags_fired")
         m.submodules.verdict = verdict = Verdict(
-            self.rule, spec.thresholds, bits=spec.bits, spike_shape=spec.spike_shape
+            rule, spec.thresholds, bits=spec.bits, spike_shape=spec.spike_shape
         )
         m.d.comb += [
-            memory.forget.eq(phases.probing if masks else phases.fresh),
             memory.keep_word.eq(verdict.kept),
-            verdict.advance.eq(advance),
+            verdict.advance.eq(pipe.advance),
             verdict.deciding.eq(phases.deciding),
             verdict.group.eq(passing.group),
             verdict.flags.eq(flags),
             verdict.spikes.eq(fire.spikes),
             verdict.residue.eq(fire.residue),
         ]
-        if not masks:
-            return fire.spikes, verdict.adjust, None
+        if rule == "shift":
+            m.d.comb += [memory.forget.eq(phases.fresh), self.restore.adjust.eq(verdict.adjust)]
+            return fire.spikes, None
+        m.d.comb += [
+            memory.forget.eq(phases.probing),
+            memory.keep.eq(pipe.keep & phases.deciding),
+        ]
         fired = Signal.like(fire.spikes)
         for p in range(spec.scan.lanes):
             m.d.comb += fired[p].eq(Mux(flags[p], 0, fire.spikes[p]))
-        return fired, None, _hold(m, advance, flags, 1, "silent")
+        return fired, _hold(m, pipe.advance, flags, 1, "silent")
 
-    def _restore(self, m, retire, keep, residue, adjust, phases):
-        """Writes membranes back: start values where a start follows, else residue + bias."""
-        spec, acc, emit = self.spec, self.accumulate, retire.entry
-        m.submodules.start = start = self.start
-        m.d.comb += [
-            start.advance.eq(retire.advance),
-            start.ahead.eq(retire.ahead),
-            start.group.eq(emit.group),
-            acc.restore_to.eq(emit),
-            acc.restore.eq(keep),
-        ]
+    def _restore(self, m, pipe, residue):
+        """Writes membranes back."""
+        acc, phases, emit = self.accumulate, pipe.phases, pipe.retire.entry
+        m.submodules.restore = restore = self.restore
         restart = phases.initial | phases.final
-        if self.rule is not None:
+        if self.spec.net.probe is not None:
             restart = restart | phases.deciding
-        following = []
-        for p, bias in enumerate(self._bias(emit)):
-            added = bias if self.held is None else 0
-            if spec.net.total_steps == 1:
-                value = start.word[p]
-            elif adjust is None:
-                value = Mux(restart, start.word[p], self._leaked(residue[p]) + added)
-            else:  # one adder for both
-                value = Mux(restart, start.word[p], residue[p]) + Mux(restart, adjust[p], added)
-            following.append(value)
-            m.d.comb += acc.restore_word[p].eq(value if self.held is None else bias)
-        if self.held is not None:
-            # The current stays until the image is done; the membranes live in the second memory.
-            m.d.comb += [
-                acc.restore.eq(keep & (phases.initial | phases.final)),
-                self.held.write_enable.eq(keep),
-                self.held.write_address.eq(emit.index),
-                self.held.write_data.eq(Cat(value[: spec.held_bits] for value in following)),
-            ]
-
-    def _bias(self, emit):
-        """Of each lane of the word in stage "emit"."""
-        spec = self.spec
-        return [
-            select(spec.bias[:, p], emit.group, signed(spec.bits)) for p in range(spec.scan.lanes)
+        m.d.comb += [
+            restore.advance.eq(pipe.retire.advance),
+            restore.ahead.eq(pipe.retire.ahead),
+            restore.group.eq(emit.group),
+            restore.restart.eq(restart),
+            restore.residue.eq(residue),
+            acc.restore_to.eq(emit),
+        ]
+        if self.held is None:
+            m.d.comb += [acc.restore.eq(pipe.keep), acc.restore_word.eq(restore.membranes)]
+            return
+        # The current stays until the image is done; the membranes live in the second memory.
+        bits = self.spec.held_bits
+        m.d.comb += [
+            acc.restore.eq(pipe.keep & (phases.initial | phases.final)),
+            acc.restore_word.eq(restore.bias),
+            self.held.write_enable.eq(pipe.keep),
+            self.held.write_address.eq(emit.index),
+            self.held.write_data.eq(Cat(membrane[:bits] for membrane in restore.membranes)),
         ]
 
-    def _first(self, emit):
-        """Membranes that an image begins with, of the word in stage "emit"."""
-        held = self.held is not None
-        return [
-            word if held else word - bias
-            for word, bias in zip(self.start.word, self._bias(emit), strict=True)
-        ]
 
-    def _leaked(self, membrane):
-        """What the next step starts from."""
-        shift = self.spec.population.neuron.leak
-        return membrane - (membrane >> shift) if shift else membrane
+@dataclass(frozen=True)
+class _Pipe:
+    """The parts of a core that the stages around its fire pipeline share.
+
+    ``keep``: a word is in stage "emit", and what it leaves behind may be written.
+    """
+
+    phases: Phases
+    scan: Scan
+    retire: Scan
+    fire: FirePipeline
+    advance: Signal
+    keep: Value
 
 
 def _passing_layout(scan):
