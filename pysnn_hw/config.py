@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Calibration = Literal["max", "percentile", "mse"]
-Method = Literal["rate", "ecc", "signed", "qcfs"]
+Method = Literal["rate", "ecc", "signed", "qcfs", "hybrid"]
 BatchNormForm = Literal["folded", "kept"]
 Reset = Literal["soft", "hard"]
+Surrogate = Literal["linear", "stdb"]
 Backend = Literal["golden", "verilator"]
 Ports = Literal["stream", "axi"]
 Price = Literal["sops", "cycles"]
@@ -50,6 +51,11 @@ class ConvertOptions:
         How many training images that takes (spread evenly over the set).
     method, tau, reset, batchnorm, bias_correction
         See `pysnn_hw.convert.convert`.
+    epochs, learning_rate
+        Of the methods that train, ``qcfs`` and ``hybrid``; None: as suits the method.
+    surrogate, leak, threshold_scale, checkpoint
+        Of ``hybrid``: slope of a spike, right shift of the leak, factor on the balanced thresholds,
+        and the file that training resumes from.
     """
 
     timesteps: int = 1
@@ -65,6 +71,12 @@ class ConvertOptions:
     reset: Reset = "soft"
     batchnorm: BatchNormForm = "folded"
     bias_correction: bool = True
+    epochs: int | None = None
+    learning_rate: float | None = None
+    surrogate: Surrogate = "linear"
+    leak: int = 0
+    threshold_scale: float = 0.7
+    checkpoint: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pysnn_hw import convert as passes
 from pysnn_hw.api.sample import spread
+from pysnn_hw.api.training import training
 from pysnn_hw.config import ConvertOptions, ModelOptions
 from pysnn_hw.convert import LossReport, PopulationLoss, Preprocessing
 from pysnn_hw.data import Dataset, load_dataset
@@ -124,6 +125,9 @@ def spiking_network(
     progress: Progress = silent,
 ) -> SnnNetwork:
     """The float spiking network of an imported model."""
+    labels = None
+    if options.method == "hybrid" and dataset.y_train is not None:
+        labels = spread(dataset.y_train, options.calibration_images)
     return passes.convert(
         imported.graph,
         calibration_images(dataset, options.calibration_images),
@@ -138,6 +142,8 @@ def spiking_network(
         reset=options.reset,
         batchnorm=options.batchnorm,
         bias_correction=options.bias_correction,
+        training=training(options),
+        labels=labels,
         preprocessing=preprocessing(source),
         progress=progress,
     )

@@ -21,6 +21,7 @@ from pysnn_hw.config import (
     ModelOptions,
     Ports,
     Reset,
+    Surrogate,
 )
 
 Model = Annotated[
@@ -104,7 +105,8 @@ CONVERSION: Mapping[str, Any] = {
         Method,
         _knob(
             "rate: plain spikes. ecc: scales by layer, at the largest activation. signed: spikes "
-            "that can be taken back. qcfs: trained a little."
+            "that can be taken back. qcfs: trained a little, for T = 1. hybrid: trained through "
+            "time, for binary spikes."
         ),
     ],
     "tau": Annotated[float, _knob("Initial membrane, as a share of the threshold.", min=0, max=1)],
@@ -114,6 +116,18 @@ CONVERSION: Mapping[str, Any] = {
     ],
     "bias_correction": Annotated[
         bool, _knob("Let biases make up for what channels lose on average.")
+    ],
+    "epochs": Annotated[int | None, _knob("Passes of qcfs or hybrid over the images.", min=0)],
+    "learning_rate": Annotated[
+        float | None, _knob("First step size of qcfs or hybrid, relative to the parameters.")
+    ],
+    "surrogate": Annotated[Surrogate, _knob("hybrid: what stands for the slope of a spike.")],
+    "leak": Annotated[
+        int, _knob("hybrid: membranes lose a 2^LEAK-th each step; 0: nothing.", min=0, max=15)
+    ],
+    "threshold_scale": Annotated[float, _knob("hybrid: factor on the balanced thresholds.")],
+    "checkpoint": Annotated[
+        str | None, _knob("hybrid: written after each epoch, resumed from when it exists.")
     ],
 }
 """How each field of `ConvertOptions` looks on the command line."""
