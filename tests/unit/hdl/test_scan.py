@@ -28,6 +28,7 @@ def test_order(geometry: ScanGeometry, advance_share: float) -> None:
     rng = random.Random(geometry.words)
     got: list[list[Any]] = [[], []]
     cycles: list[int] = []
+    shown: list[int] = []
 
     async def bench(ctx: Any) -> None:
         cycle = 0
@@ -39,10 +40,14 @@ def test_order(geometry: ScanGeometry, advance_share: float) -> None:
             while not entries or not entries[-1].end:
                 advance = rng.random() < advance_share
                 ctx.set(dut.advance, advance)
-                _, _, valid, entry = await ctx.tick().sample(dut.valid, dut.entry)
+                _, _, valid, entry, ahead = await ctx.tick().sample(dut.valid, dut.entry, dut.ahead)
                 if valid and advance:
                     entries.append(entry)
                     cycles.append(cycle)
+                    announced = shown[-Scan.latency]
+                    assert entry.end or announced == entry.index
+                if advance:
+                    shown.append(ahead)
                 cycle += 1
 
     sim = Simulator(dut)
