@@ -169,7 +169,7 @@ def auto(
         str(folder / "work"),
         start + SEARCH_SHARE * timeout,
         start + timeout,
-    )
+    ).named
     try:
         with job.open() as record:
             record.recover()

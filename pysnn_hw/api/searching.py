@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -42,6 +42,8 @@ class Job:
         For networks and locks.
     search_deadline, deadline
         When to begin no other candidate, and no other measurement; `time.time` seconds.
+    fingerprint
+        Of everything that a measurement depends on; `named` fills it in.
     """
 
     model: str
@@ -52,6 +54,12 @@ class Job:
     folder: str
     search_deadline: float
     deadline: float
+    fingerprint: str = ""
+
+    @property
+    def named(self) -> Job:
+        """The job with its fingerprint."""
+        return replace(self, fingerprint=_fingerprint(self))
 
     @property
     def limits(self) -> Limits:
@@ -66,29 +74,13 @@ class Job:
 
     def network_file(self, candidate: Candidate) -> Path:
         """Where the network of a candidate is kept."""
-        text = json.dumps([fingerprint(self), candidate.to_json()], sort_keys=True)
+        text = json.dumps([self.fingerprint, candidate.to_json()], sort_keys=True)
         return Path(self.folder) / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.snn"
 
     def open(self) -> Study:
         """The record of the search."""
         folder = Path(self.folder)
-        return Study(self.study, fingerprint(self), self.space, folder, seed=self.options.seed)
-
-
-@lru_cache(maxsize=4)
-def fingerprint(job: Job) -> str:
-    """Names everything that a measurement depends on."""
-    source, o = _source(job), job.options
-    board = None if o.board is None else repr(load_board(o.board))
-    parts = [
-        tree_hash([*source.model_files, *source.data_files]),
-        source_hash(ROOMS),
-        asdict(job.source),
-        asdict(job.limits),
-        job.space.methods,
-        [o.images, o.calibration_images, o.training_images if o.allow_training else 0, board],
-    ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return Study(self.study, self.fingerprint, self.space, folder, seed=self.options.seed)
 
 
 def rungs(images: int, available: int) -> tuple[int, ...]:
@@ -172,3 +164,17 @@ def finish_one(job: Job, record: Record) -> bool:
 
 def _source(job: Job) -> Source:
     return Source(CompileOptions(job.model, job.data, (), job.source))
+
+
+def _fingerprint(job: Job) -> str:
+    source, o = _source(job), job.options
+    board = None if o.board is None else repr(load_board(o.board))
+    parts = [
+        tree_hash([*source.model_files, *source.data_files]),
+        source_hash(ROOMS),
+        asdict(job.source),
+        asdict(job.limits),
+        job.space.methods,
+        [o.images, o.calibration_images, o.training_images if o.allow_training else 0, board],
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -72,7 +72,7 @@ class Study:
         elif known != subject:
             raise FileFormatError(
                 url,
-                "holds the search of another model, data set or options",
+                "holds the search of another model, data set, bounds or version",
                 "name another study, or delete this one",
             )
         folder.mkdir(parents=True, exist_ok=True)
@@ -167,8 +167,11 @@ class Study:
         everything = self.space.candidates()
         while True:
             begun = self.records()
+            if sum(not record.void for record in begun) >= trials:
+                return None
+            rng = self._random(begun)
             self._study.sampler = TPESampler(
-                seed=int(self._random(len(begun)).integers(1 << 31)),
+                seed=int(rng.integers(1 << 31)),
                 n_startup_trials=STARTUP_TRIALS,
                 multivariate=False,
             )
@@ -185,7 +188,7 @@ class Study:
             if candidate not in taken:
                 return Trial(self._study, drawn, candidate)
             self._void(drawn.number, "duplicate")
-            self.plan([left[int(self._random(drawn.number).integers(len(left)))]])
+            self.plan([left[int(rng.integers(len(left)))]])
 
     def set_final(self, number: int, point: Point) -> None:
         """Note the measurement of a closed trial on all images."""
@@ -206,7 +209,9 @@ class Study:
         self._study.set_user_attr(void_key(number), why)
         self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
 
-    def _random(self, number: int) -> np.random.Generator:
+    def _random(self, begun: Sequence[Record]) -> np.random.Generator:
+        """What comes next must not depend on how often the search was interrupted."""
+        number = sum(record.void in ("", "duplicate") for record in begun)
         return np.random.default_rng((self.seed, number))
 
 

@@ -84,7 +84,10 @@ class SearchReport:
 
 def render_search(report: SearchReport) -> str:
     """The page as HTML; it needs no file, font or script from elsewhere."""
-    order = sorted(report.points, key=lambda p: (not p.chosen, not p.on_front, p.loss is None))
+    order = sorted(
+        report.points,
+        key=lambda p: (not p.chosen, not p.on_front, p.loss is None, p.sops or 0.0),
+    )
     page = environment().get_template(TEMPLATE)
     return page.render(
         report=report,
@@ -123,6 +126,7 @@ def _front(report: SearchReport, price: Literal["sops", "cycles"]) -> str:
         if bound is not None:
             axes.axvline(bound / scale, color=INK, linewidth=1, linestyle=":", label="limit")
         low = min([-(p.loss or 0.0) - (p.loss_error or 0.0) for p in front], default=-1.0)
+        axes.set_xlim(*_range(x, [_price(p, price) / scale for p in measured]))
         axes.set_ylim(min(1.6 * low, -1.0), max(0.5, 1.2 * max(y, default=0.0) + 0.3))
         axes.grid()
         axes.set_ylabel("accuracy against the original, points")
@@ -135,6 +139,13 @@ def _front(report: SearchReport, price: Literal["sops", "cycles"]) -> str:
 
 def _price(point: SearchPoint, price: Literal["sops", "cycles"]) -> float:
     return (point.sops if price == "sops" else point.cycles) or 0.0
+
+
+def _range(front: Sequence[float], everything: Sequence[float]) -> tuple[float, float]:
+    """From a little before the front to far behind it: where something is to be seen."""
+    low, high = min(front), max(front)
+    room = max(high - low, 0.05 * high, 1e-9)
+    return max(0.0, low - 0.25 * room), min(high + 1.5 * room, max(everything) + 0.1 * room)
 
 
 def _stairs(front: Sequence[SearchPoint], price: Literal["sops", "cycles"]) -> list[SearchPoint]:

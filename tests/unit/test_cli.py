@@ -17,8 +17,18 @@ from pysnn_hw.ir.file import save
 from tests.networks import random_images, random_network
 
 VERBS = (
-    *("boards", "build", "check", "compile", "convert", "demo", "flash"),
-    *("generate", "inspect", "plan", "run", "simulate", "verify"),
+    *("auto", "boards", "build", "check", "compile", "convert", "demo"),
+    *(
+        "export-nir",
+        "flash",
+        "generate",
+        "import-nir",
+        "inspect",
+        "plan",
+        "run",
+        "simulate",
+        "verify",
+    ),
 )
 
 FACTORY = """
