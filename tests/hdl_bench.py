@@ -46,10 +46,13 @@ def run(
     *,
     seed: int = 0,
     pace: tuple[float, float] = (1.0, 1.0),
+    takes: Mapping[str, float] | None = None,
     max_cycles: int = 50_000,
     surplus_cycles: int = 40,
 ) -> Traffic:
     """Send ``inputs`` and take ``outputs[name]`` transfers from each output stream.
+
+    ``takes`` overrules the pace at which single outputs are taken.
 
     Fails when an output offers more than it should (``surplus_cycles`` later), when it drops or
     changes an offer that was not taken, and when nothing ends within ``max_cycles``.
@@ -57,7 +60,7 @@ def run(
     traffic = Traffic()
     for name in (*inputs, *outputs):
         traffic.payloads[name], traffic.cycles[name] = [], []
-    offer, take = pace
+    offer, every = pace
 
     def driver(name: str, items: Sequence[Any]) -> Any:
         stream, rng = getattr(dut, name), random.Random(f"{seed} drive {name}")
@@ -81,6 +84,7 @@ def run(
 
     def collector(name: str, count: int) -> Any:
         stream, rng = getattr(dut, name), random.Random(f"{seed} collect {name}")
+        take = (takes or {}).get(name, every)
 
         async def collect(ctx: Any) -> None:
             cycle, quiet, pending = 0, 0, None

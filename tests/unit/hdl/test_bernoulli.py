@@ -137,10 +137,11 @@ def test_one_input_per_cycle_and_latency():
 
 def test_status_waits_without_loss():
     source = bernoulli((1, 1, 2), (0,), 8)
-    frames = [[1, 2], [200, 1, 7], [0, 9], [2, 2, 2, 2]] * 5
+    frames = [[1, 2], [200, 1, 7], [0, 9], [2, 2, 2, 2]] * 3
     events, statuses = model(source, 2, frames)
     dut = BernoulliEncoder(source, 2, status_depth=2)
-    seen = run(dut, {"i": transfers(frames)}, {"o": len(events), "status": 20}, pace=(1.0, 0.1))
+    outputs = {"o": len(events), "status": 12}
+    seen = run(dut, {"i": transfers(frames)}, outputs, takes={"status": 0.05})
     assert seen.payloads["status"] == statuses
     assert seen.payloads["o"] == events
 
