@@ -5,6 +5,8 @@ Backwards, into the producer (eps is the layer's own)::
 
     w' = w * scale      b' = b * scale + shift      scale = gamma / sqrt(var + eps)
 
+A layer behind a concatenation of such is cut into pieces first, one for each producer.
+
 Forwards, into the only reader, where that is exact: always for a linear layer, for a convolution
 only if it pads nothing or the shift is zero (padding would otherwise have to be ``shift``).
 """
@@ -12,14 +14,27 @@ only if it pads nothing or the shift is zero (padding would otherwise have to be
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from pysnn_hw.convert.rewrite import remove, substitute
+from pysnn_hw.convert.rewrite import remove, split, substitute
 from pysnn_hw.errors import ModelError
-from pysnn_hw.ir.ann import Affine, AnnGraph, BatchNorm, Conv2d, Flatten, Linear, Node, shapes
+from pysnn_hw.ir.ann import (
+    Affine,
+    AnnGraph,
+    BatchNorm,
+    Concat,
+    Conv2d,
+    Flatten,
+    Linear,
+    Node,
+    parameters,
+    shapes,
+)
 from pysnn_hw.ir.snn import Array
 
+WEIGHTED = Conv2d | Linear
 MOVE_BEFORE_RELU = "place it between the convolution or linear layer and its ReLU, and retrain"
 
 
@@ -39,7 +54,7 @@ def fold_batchnorm(graph: AnnGraph) -> AnnGraph:
 def _fold(graph: AnnGraph, layer: BatchNorm | Affine) -> AnnGraph:
     scale, shift = layer.scale_shift if isinstance(layer, BatchNorm) else (layer.scale, layer.shift)
     producer = graph.producer(layer)
-    if isinstance(producer, Conv2d | Linear):
+    if isinstance(producer, WEIGHTED):
         if len(graph.consumers(producer.name)) > 1:
             raise ModelError(
                 layer.name,
@@ -48,7 +63,29 @@ def _fold(graph: AnnGraph, layer: BatchNorm | Affine) -> AnnGraph:
             )
         folded = _backward(producer, scale, shift)
         return remove(substitute(graph, {producer.name: folded}), layer.name)
+    if isinstance(producer, Concat) and _joins_weights(graph, producer):
+        return split(graph, producer, layer, _pieces(graph, producer, layer))
     return _forward(graph, layer, scale, shift)
+
+
+def _joins_weights(graph: AnnGraph, concat: Concat) -> bool:
+    """Whether ``concat`` has one reader and joins weighted layers, or others that do."""
+    inputs = [graph.node(name) for name in concat.inputs]
+    return len(graph.consumers(concat.name)) == 1 and all(
+        _joins_weights(graph, node) if isinstance(node, Concat) else isinstance(node, WEIGHTED)
+        for node in inputs
+    )
+
+
+def _pieces(graph: AnnGraph, concat: Concat, layer: BatchNorm | Affine) -> list[BatchNorm | Affine]:
+    """``layer`` cut into what each input of ``concat`` sees."""
+    shape_of = shapes(graph)
+    ends = np.cumsum([shape_of[name][0] for name in concat.inputs])
+    cut = {name: np.split(values, ends[:-1]) for name, values in parameters(layer).items()}
+    pieces: list[dict[str, Any]] = [
+        {name: values[i] for name, values in cut.items()} for i in range(len(ends))
+    ]
+    return [replace(layer, **piece) for piece in pieces]
 
 
 def _backward(producer: Conv2d | Linear, scale: Array, shift: Array) -> Conv2d | Linear:

@@ -245,6 +245,18 @@ def _add(a: Args) -> Value:
     return x
 
 
+def _concatenate(a: Args) -> Value:
+    inputs = a.tensors(max(2, len(a.layer.inputs)))
+    a.expect_channels(inputs[0])
+    joined = layers.concat(a.builder, a.name, inputs, 1)
+    if any(a.order(x) is not None for x in inputs):
+        orders = [_order_of(a, x) for x in inputs]
+        starts = np.cumsum([0, *map(len, orders[:-1])])
+        pieces = [order + start for order, start in zip(orders, starts, strict=True)]
+        a.orders[joined.node] = np.concatenate(pieces)
+    return joined
+
+
 def _order_of(a: Args, x: Tensor) -> Array:
     order = a.order(x)
     return np.arange(math.prod(x.shape)) if order is None else order
@@ -259,6 +271,7 @@ HANDLERS: dict[str, Handler] = {
     "Add": _add,
     "AveragePooling2D": _average_pool,
     "BatchNormalization": _batch_norm,
+    "Concatenate": _concatenate,
     "Conv2D": _conv,
     "Dense": _dense,
     "DepthwiseConv2D": _depthwise,

@@ -202,6 +202,10 @@ def _add(layer: Layer, inputs: Sequence[Array]) -> Array:
     return np.asarray(sum(inputs[1:], start=inputs[0]))
 
 
+def _concatenate(layer: Layer, inputs: Sequence[Array]) -> Array:
+    return np.concatenate(inputs, axis=-1)
+
+
 def _both(value: Any) -> tuple[Any, Any]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
@@ -211,6 +215,7 @@ LAYERS: dict[str, Callable[[Layer, Sequence[Array]], Array]] = {
     "Add": _add,
     "AveragePooling2D": _average_pool,
     "BatchNormalization": _batch_norm,
+    "Concatenate": _concatenate,
     "Conv2D": _conv2d,
     "Dense": _dense,
     "DepthwiseConv2D": _depthwise,

@@ -18,6 +18,7 @@ from pysnn_hw.ir.ann import (
     Affine,
     AvgPool,
     BatchNorm,
+    Concat,
     Conv2d,
     Flatten,
     GlobalAvgPool,
@@ -215,6 +216,19 @@ def add(b: GraphBuilder, name: str, x: Value, y: Value) -> Tensor:
     if x.rank != y.rank or x.shape != y.shape:
         raise Refusal(f"adds {x.source_shape} and {y.source_shape}", "the shapes must be equal")
     return b.emit(Add, name, [x, y], rank=x.rank)
+
+
+def concat(b: GraphBuilder, name: str, values: Sequence[Value], axis: int) -> Tensor:
+    """Activations one after the other along their channels."""
+    tensors = [x for x in values if isinstance(x, Tensor)]
+    if len(tensors) != len(values) or not tensors:
+        raise Refusal("concatenates an activation with a constant", "leave the constant out")
+    ranks = {x.rank for x in tensors}
+    if len(ranks) > 1 or axis % max(ranks) != 1:
+        raise Refusal(f"concatenates along dimension {axis}", "only channels can be (dimension 1)")
+    if len(tensors) == 1:
+        return tensors[0]
+    return b.emit(Concat, name, tensors, rank=ranks.pop())
 
 
 def affine(b: GraphBuilder, name: str, x: Tensor, scale: Value, shift: Value) -> Tensor:

@@ -177,6 +177,11 @@ def _add(a: Args) -> Value:
     return layers.add(a.builder, a.name, a.value(0), a.value(1))
 
 
+def _concat(a: Args) -> Value:
+    values = [a.value(i) for i in range(len(a.inputs))]
+    return layers.concat(a.builder, a.name, values, a.integer("axis", 0))
+
+
 def _sub(a: Args) -> Value:
     x, y = a.value(0), a.value(1)
     if isinstance(x, Tensor):
@@ -276,6 +281,7 @@ HANDLERS: dict[str, Handler] = {
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
     "Clip": _clip,
+    "Concat": _concat,
     "Conv": _conv,
     "Div": _div,
     "Dropout": _dropout,

@@ -20,7 +20,6 @@ REMEDIES = {
     **dict.fromkeys(("groupnormalization", "instancenormalization", "lrn"), RETRAIN_NORM),
     **dict.fromkeys(("permute", "transpose"), KEEP_ORDER),
     **dict.fromkeys(("quantizelinear", "dequantizelinear", "qlinearconv"), PLAIN_TENSORS),
-    **dict.fromkeys(("cat", "concat"), "replace the concatenation with an addition"),
     **dict.fromkeys(("convtranspose", "convtranspose2d"), "upsampling layers are not supported"),
     "conv1d": "write it as a Conv2d with a kernel of height 1",
 }

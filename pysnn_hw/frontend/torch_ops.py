@@ -181,6 +181,13 @@ def _add(a: Args) -> Value:
     return layers.add(a.builder, a.name, a.value("self"), a.value("other"))
 
 
+def _cat(a: Args) -> Value:
+    values = a.value("tensors")
+    return layers.concat(
+        a.builder, a.name, values if isinstance(values, list) else [], a.integer("dim", 0)
+    )
+
+
 def _sub(a: Args) -> Value:
     _unscaled(a)
     return _difference(a, a.value("self"), a.value("other"))
@@ -310,6 +317,9 @@ HANDLERS: dict[str, Handler] = {
     "aten.unsqueeze.default": _unsqueeze,
     "aten.add.Tensor": _add,
     "aten.add_.Tensor": _add,
+    "aten.cat.default": _cat,
+    "aten.concat.default": _cat,
+    "aten.concatenate.default": _cat,
     "aten.sub.Tensor": _sub,
     "aten.sub_.Tensor": _sub,
     "aten.rsub.Scalar": _rsub,

@@ -23,6 +23,7 @@ from pysnn_hw.ir.ann_nodes import (
     Array,
     AvgPool,
     BatchNorm,
+    Concat,
     Conv2d,
     Flatten,
     GlobalAvgPool,
@@ -47,6 +48,7 @@ __all__ = [
     "Array",
     "AvgPool",
     "BatchNorm",
+    "Concat",
     "Conv2d",
     "Flatten",
     "GlobalAvgPool",
@@ -203,10 +205,10 @@ def node_shape(node: Node, inputs: Sequence[Shape]) -> Shape:
 
 def check_node(node: Node) -> None:
     """Raise ModelError unless ``node`` has the right number of inputs and finite, valid fields."""
-    arity = 0 if isinstance(node, Input) else 2 if isinstance(node, Add) else 1
+    arity = 0 if isinstance(node, Input) else 2 if isinstance(node, Add | Concat) else 1
     if type(node) not in NODE_KINDS:
         raise ModelError(node.name, f"{type(node).__name__} is not a kind of node")
-    if len(node.inputs) != arity:
+    if len(node.inputs) < arity or (len(node.inputs) > arity and not isinstance(node, Concat)):
         raise ModelError(node.name, f"needs {arity} inputs, has {len(node.inputs)}")
     for field, values in parameters(node).items():
         if not np.isfinite(values).all():
@@ -247,6 +249,12 @@ def _shape(node: Node, inputs: Sequence[Shape]) -> Shape:
             if inputs[0] != inputs[1]:
                 raise ModelError(node.name, f"adds {inputs[0]} to {inputs[1]}")
             return inputs[0]
+        case Concat():
+            maps = {shape[1:] for shape in inputs}
+            if len(maps) > 1:
+                joined = " with ".join(map(str, inputs))
+                raise ModelError(node.name, f"concatenates {joined}")
+            return sum(shape[0] for shape in inputs), *maps.pop()
         case Softmax():
             if inputs[0][1:] != (1, 1):
                 raise ModelError(node.name, f"softmax needs a vector, not {inputs[0]}")
@@ -323,6 +331,8 @@ def _apply(node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
             return x.flatten(1)[:, :, None, None]
         case Add():
             return x + inputs[1]
+        case Concat():
+            return torch.cat(inputs, 1)
         case Softmax():
             return functional.log_softmax(x, 1) if node.log else functional.softmax(x, 1)
         case _:

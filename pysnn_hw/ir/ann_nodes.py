@@ -119,6 +119,11 @@ class Add(Node):
 
 
 @dataclass(frozen=True, eq=False)
+class Concat(Node):
+    """Tensors of one height and width, one after the other along their channels."""
+
+
+@dataclass(frozen=True, eq=False)
 class Softmax(Node):
     """Softmax over channels of the final vector (its logarithm if ``log``); keeps the argmax."""
 
@@ -137,6 +142,7 @@ NODE_KINDS: tuple[type[Node], ...] = (
     GlobalAvgPool,
     Flatten,
     Add,
+    Concat,
     Softmax,
 )
 """Every kind of node that a graph may hold; a pass that matches on all of them is complete."""

@@ -10,7 +10,7 @@ import pytest
 from pysnn_hw.errors import ModelError
 from pysnn_hw.frontend import import_model, list_unsupported
 from pysnn_hw.frontend.keras import load_model, make_reference
-from pysnn_hw.ir.ann import Add, BatchNorm, Conv2d, Linear, Relu, Softmax, evaluate
+from pysnn_hw.ir.ann import Add, BatchNorm, Concat, Conv2d, Linear, Relu, Softmax, evaluate
 from tests.unit.frontend.keras_models import (
     L,
     edit_archive,
@@ -72,6 +72,23 @@ def test_sequential_model_with_several_layers_of_a_kind(form, tmp_path):
     layers += [L.BatchNormalization(), L.Conv2D(3, 1), L.Flatten(), L.Dense(6), L.Dense(2)]
     model = sequential((7, 6, 2), *layers)
     check(model, FORMATS[form](model, tmp_path))
+
+
+def inception(x):
+    """Branches that meet, also as vectors that were flattened in Keras' order."""
+    a = L.Conv2D(4, 3, padding="same", activation="relu")(x)
+    b = L.Conv2D(3, 1, activation="relu")(x)
+    both = L.Concatenate(name="joined")([a, b])
+    c = L.Conv2D(5, 3, activation="relu")(L.Concatenate()([both, x]))
+    flat = L.Concatenate(name="vectors")([L.Flatten()(c), L.GlobalAveragePooling2D()(both)])
+    return L.Dense(5)(flat)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_concatenation(form, tmp_path):
+    model = functional((6, 5, 2), inception)
+    graph = check(model, FORMATS[form](model, tmp_path))
+    assert len([n for n in graph.nodes if isinstance(n, Concat)]) == 3
 
 
 def test_model_in_memory():
@@ -285,7 +302,10 @@ def test_refusal_names_layer_class_and_remedy(name, tmp_path):
 
 FUNCTIONS = {
     "shared layer": (two, "again.*is used 2 times"),
-    "concatenation": (lambda x: L.Flatten()(L.Concatenate()([x, x])), "Concatenate.*addition"),
+    "concatenation of rows": (
+        lambda x: L.Flatten()(L.Concatenate(axis=1)([x, x])),
+        "along axis 1; use the last axis",
+    ),
     "product": (lambda x: L.Flatten()(x * 2.0), "Multiply"),
     "sum with a number": (lambda x: L.Flatten()(x + 2.0), "has 1 inputs"),
     "training mode": (lambda x: L.Flatten()(L.Dropout(0.5)(x, training=True)), "training mode"),

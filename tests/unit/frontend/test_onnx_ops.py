@@ -50,6 +50,13 @@ CASES = {
     "pad attribute": (
         [node("Pad", "x", "z", pads=[0, 0, 1, 0, 0, 2, 0, 1])], {}, (3, 4, 4), 8,
     ),
+    "concat": (
+        [node("Relu", "x", "r"), node("Conv", "x w", "c"), node("Concat", "r c x", "z", axis=1)],
+        {"w": f32(4, 3, 1, 1)}, (3, 5, 4), 17,
+    ),
+    "concat counted from the end": (
+        [node("Relu", "x", "r"), node("Concat", "r x", "z", axis=-3)], {}, (3, 5, 4), 13,
+    ),
     "batch norm": (
         [node("BatchNormalization", "x g b m v", "z", epsilon=0.03)],
         {"g": f32(3), "b": f32(3), "m": f32(3), "v": np.abs(f32(3)) + 0.1}, (3, 4, 4), 15,

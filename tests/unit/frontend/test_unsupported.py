@@ -80,6 +80,13 @@ def test_all_unsupported_onnx_nodes_are_listed(tmp_path):
     )
 
 
+def test_concatenation_with_a_constant(tmp_path):
+    nodes = [node("Concat", "x c", "z", axis=1), node("Flatten", "z", "y")]
+    model = onnx_model(nodes, {"c": np.ones((1, 2, 4, 4), np.float32)}, (1, 4, 4))
+    (found,) = list_unsupported(save_onnx(model, tmp_path))
+    assert found.problem == "concatenates an activation with a constant"
+
+
 def test_supported_models_list_nothing():
     assert list_unsupported(small_net(), (1, 8, 8)) == ()
 
@@ -125,7 +132,8 @@ REFUSED = {
     "reflect padding": (f(lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect")), "zero"),
     "cropping pad": (f(lambda x: F.pad(x, (-1, 0))), "negative"),
     "crop": (f(lambda x: x[:, :, 1:]), "strided slice"),
-    "concat": (f(lambda x: torch.cat([x, x], 1)), "concatenation"),
+    "concat of rows": (f(lambda x: torch.cat([x, x], 2)), "along dimension 2; only channels"),
+    "concat of sizes": (f(lambda x: torch.cat([x, x[:, :, ::2, ::2]], 1)), "concatenat|[Ss]izes"),
     "batch statistics": (f(lambda x: NORM(x)), "batch|statistics"),
     "no layers": (f(lambda x: x, (4,)), "no layers"),
     "softmax inside": (f(lambda x: F.relu(F.softmax(x, 1)), (4,)), "softmax is supported only"),
