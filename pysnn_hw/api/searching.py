@@ -95,12 +95,16 @@ def subject(job: Job) -> Subject:
     source, options = _source(job), job.options
     data = source.dataset
     train = calibration_images(data, options.calibration_images)
-    training = train if data.x_train is None else spread(data.x_train, options.training_images)
+    training, labels = train, None
+    if options.allow_training and data.x_train is not None:
+        training = spread(data.x_train, options.training_images)
+        labels = None if data.y_train is None else spread(data.y_train, options.training_images)
     return Subject(
         source.imported.graph,
         preprocessing(job.source),
         train,
-        training if options.allow_training else train,
+        training,
+        labels,
         data.x_test,
         data.y_test,
         threads=max(1, (os.cpu_count() or 1) // options.workers),

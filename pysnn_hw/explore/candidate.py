@@ -16,13 +16,17 @@ from pysnn_hw.convert.recipe import Method
 class Thresholds:
     """How thresholds are chosen, as `pysnn_hw.convert.convert` takes it."""
 
-    calibration: Calibration
-    per_channel: bool = True
+    calibration: Calibration | None
+    per_channel: bool | None = True
     percentile: float = 99.9
 
 
+OWN = "own"
+"""Thresholds as the method has them."""
+
 THRESHOLDS: Mapping[str, Thresholds] = MappingProxyType(
     {
+        OWN: Thresholds(None, None),
         "mse": Thresholds("mse"),
         "p99.9": Thresholds("percentile"),
         "p99": Thresholds("percentile", percentile=99.0),

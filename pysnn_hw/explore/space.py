@@ -11,14 +11,18 @@ from typing import Any, Protocol
 from pysnn_hw.convert.quantisation import MAX_BITS
 from pysnn_hw.convert.recipe import MAX_LEVELS, MAX_TIMESTEPS, METHODS, Method
 from pysnn_hw.errors import ModelError
-from pysnn_hw.explore.candidate import THRESHOLDS, Candidate
+from pysnn_hw.explore.candidate import OWN, THRESHOLDS, Candidate
 
-TRAINED: tuple[Method, ...] = tuple(m for m in METHODS if m in ("qcfs", "hybrid"))
+TRAINED: tuple[Method, ...] = ("qcfs", "hybrid")
 """Methods that change the weights by training."""
-ONE_STEP: tuple[Method, ...] = tuple(m for m in METHODS if m == "qcfs")
+ONE_STEP: tuple[Method, ...] = ("qcfs",)
 """Methods for a single timestep."""
 MANY_STEPS: tuple[Method, ...] = tuple(m for m in METHODS if m in ("signed", "srp", "cos"))
 """Methods that differ from ``rate`` only over several timesteps."""
+BINARY: tuple[Method, ...] = ("hybrid",)
+"""Methods whose spikes are 0 or 1."""
+LAYERWISE: tuple[Method, ...] = ("ecc",)
+"""Methods with one threshold per layer."""
 
 LEAST_CODES, MOST_CODES = 3, 255
 """A neuron counts to T (2**n - 1) in an inference: fewer say too little, more are of no use."""
@@ -63,8 +67,6 @@ class Suggest(Protocol):
     """The part of an Optuna trial that `Space.draw` uses."""
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
-
-    def suggest_int(self, name: str, low: int, high: int) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -117,19 +119,16 @@ class Space:
         else:
             top = self.limits.timesteps.bit_length()
             powers = [1 << k for k in range(int(method in MANY_STEPS), top)]
-        return tuple(t for t in powers if self.levels(t))
+        return tuple(t for t in powers if self.levels(method, t))
 
-    def levels(self, timesteps: int) -> tuple[int, ...]:
+    def levels(self, method: Method, timesteps: int) -> tuple[int, ...]:
         """Bits of a spike worth trying at so many timesteps."""
+        most = 1 if method in BINARY else self.limits.levels
         return tuple(
             n
-            for n in range(1, self.limits.levels + 1)
+            for n in range(1, most + 1)
             if LEAST_CODES <= timesteps * (2**n - 1) <= max(MOST_CODES, timesteps)
         )
-
-    def taus(self, method: Method) -> tuple[float, ...]:
-        """Initial membranes worth trying, as shares of the threshold."""
-        return (0.5,) if method in TRAINED else TAUS
 
     @property
     def weight_bits(self) -> tuple[int, ...]:
@@ -140,39 +139,58 @@ class Space:
         """The candidate that ``trial`` suggests; every suggestion is a valid one."""
         method: Method = trial.suggest_categorical("method", self.methods)
         timesteps = trial.suggest_categorical(f"timesteps of {method}", self.steps(method))
-        levels = self.levels(timesteps)
-        return Candidate(
-            method,
-            timesteps,
-            trial.suggest_int(f"levels at T = {timesteps}", levels[0], levels[-1]),
-            trial.suggest_int("weight bits", self.weight_bits[0], self.weight_bits[-1]),
-            trial.suggest_categorical("thresholds", tuple(THRESHOLDS)),
-            trial.suggest_categorical(f"tau of {method}", self.taus(method)),
-            trial.suggest_categorical("bias correction", (True, False)),
-        )
+        drawn = {
+            field: trial.suggest_categorical(name, choices)
+            for field, (name, choices) in self._knobs(method, timesteps).items()
+        }
+        return Candidate(method, timesteps, **drawn)
 
     def parameters(self, candidate: Candidate) -> dict[str, Any]:
         """What a trial must be told so that `draw` gives ``candidate``."""
+        method, timesteps = candidate.method, candidate.timesteps
+        knobs = self._knobs(method, timesteps)
         return {
-            "method": candidate.method,
-            f"timesteps of {candidate.method}": candidate.timesteps,
-            f"levels at T = {candidate.timesteps}": candidate.levels,
-            f"tau of {candidate.method}": candidate.tau,
-            "thresholds": candidate.thresholds,
-            "weight bits": candidate.weight_bits,
-            "bias correction": candidate.bias_correction,
+            "method": method,
+            f"timesteps of {method}": timesteps,
+            **{name: getattr(candidate, field) for field, (name, _) in knobs.items()},
         }
 
     def candidates(self) -> list[Candidate]:
         """Every candidate, each once, in a fixed order."""
-        return [
-            Candidate(method, t, n, bits, thresholds, tau, corrected)
-            for method in self.methods
-            for t in self.steps(method)
-            for n, bits, thresholds, tau, corrected in product(
-                self.levels(t), self.weight_bits, THRESHOLDS, self.taus(method), (True, False)
-            )
-        ]
+        found = []
+        for method in self.methods:
+            for timesteps in self.steps(method):
+                knobs = self._knobs(method, timesteps)
+                for values in product(*(choices for _, choices in knobs.values())):
+                    found.append(
+                        Candidate(method, timesteps, **dict(zip(knobs, values, strict=True)))
+                    )
+        return found
+
+    def _knobs(self, method: Method, timesteps: int) -> dict[str, tuple[str, tuple[Any, ...]]]:
+        """Fields of a candidate, each with the name of its parameter and its choices.
+
+        Methods with the same choices share a parameter: what is learnt of one holds for the other.
+        """
+        levels = self.levels(method, timesteps)
+        kind = method if method in (*BINARY, *LAYERWISE) else "others"
+        if method in BINARY:
+            thresholds: tuple[str, ...] = (OWN,)
+        elif method in LAYERWISE:
+            thresholds = tuple(t for t in THRESHOLDS if t == OWN or t.startswith("layer"))
+        else:
+            thresholds = tuple(t for t in THRESHOLDS if t != OWN)
+        trained = "trained" if method in TRAINED else "converted"
+        return {
+            "levels": (f"levels of {kind} at T = {timesteps}", levels),
+            "weight_bits": ("weight bits", self.weight_bits),
+            "thresholds": (f"thresholds of {kind}", thresholds),
+            "tau": (f"tau if {trained}", (0.5,) if method in TRAINED else TAUS),
+            "bias_correction": (
+                f"bias correction of {kind}",
+                (True,) if method in BINARY else (True, False),
+            ),
+        }
 
     def starters(self) -> list[Candidate]:
         """Candidates to begin with, the most telling first; the search proper learns from them."""
@@ -182,6 +200,7 @@ class Space:
             Candidate("rate", 1, min(4, wide), bits, "p99.9"),
             Candidate("rate", 1, min(4, wide), bits),
             *(Candidate(m, 1, min(4, wide), bits, "p99.9") for m in ONE_STEP),
+            *(Candidate(m, 1, min(5, wide), bits, OWN) for m in LAYERWISE),
             Candidate("rate", 1, min(4, wide), bits, "layer p99.9"),
             Candidate("rate", 1, min(5, wide), bits, "p99.9"),
             *(Candidate(m, 4, min(3, wide), bits) for m in MANY_STEPS),
@@ -191,6 +210,7 @@ class Space:
             Candidate("rate", 1, min(4, wide), narrow, "p99.9"),
             *(Candidate(m, 8, min(2, wide), bits) for m in MANY_STEPS),
             *(Candidate(m, 2, min(3, wide), bits) for m in MANY_STEPS),
+            *(Candidate(m, 8, 1, bits, OWN) for m in BINARY),
             Candidate("rate", 1, min(2, wide), bits),
         ]
         known = set(self.candidates())

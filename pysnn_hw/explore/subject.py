@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from pysnn_hw.convert import Preprocessing, convert, quantize
+from pysnn_hw.convert import Preprocessing, Training, convert, quantize
 from pysnn_hw.convert.prepare import prepare
+from pysnn_hw.convert.quantisation import MAX_BITS
 from pysnn_hw.errors import DataError
 from pysnn_hw.explore.candidate import THRESHOLDS, Candidate
 from pysnn_hw.explore.measure import Tally, tally
@@ -37,6 +38,8 @@ class Subject:
         From raw integers to its input.
     calibration, training
         Raw training images (N, C, H, W): for thresholds and rounding, and for methods that train.
+    training_labels
+        Classes of the latter (N,), if known.
     images, labels
         Raw test images (N, C, H, W) and classes (N,). They are looked at in a shuffled order, the
         same every time: the first so many are a fair sample.
@@ -50,6 +53,7 @@ class Subject:
         preprocessing: Preprocessing,
         calibration: Array,
         training: Array,
+        training_labels: Array | None,
         images: Array,
         labels: Array,
         *,
@@ -60,6 +64,7 @@ class Subject:
         order = np.random.default_rng(0).permutation(len(images))
         self.graph, self.preprocessing, self.threads = graph, preprocessing, threads
         self.calibration, self.training = calibration, training
+        self.training_labels = training_labels
         self.images, self.labels = images[order], labels[order]
         self._prepared, self._absorbed = prepare(graph, preprocessing)
         self._original = np.empty(0, np.int64)
@@ -78,8 +83,8 @@ class Subject:
         return self._original[:stop]
 
     def spiking(self, candidate: Candidate, progress: Progress = silent) -> SnnNetwork:
-        """The float network of ``candidate``; its weight bits play no part."""
-        key = replace(candidate, weight_bits=0)
+        """The float network of ``candidate``; weight bits play a part only where it is trained."""
+        key = candidate if candidate.method in TRAINED else replace(candidate, weight_bits=0)
         if key not in self._kept:
             trains, chosen = candidate.method in TRAINED, THRESHOLDS[candidate.thresholds]
             self._kept[key] = convert(
@@ -93,6 +98,8 @@ class Subject:
                 percentile=chosen.percentile,
                 tau=candidate.tau,
                 bias_correction=candidate.bias_correction,
+                training=_training(candidate),
+                labels=self.training_labels if candidate.method == "hybrid" else None,
                 preprocessing=self.preprocessing,
                 progress=progress,
             )
@@ -120,3 +127,10 @@ class Subject:
         original = self.original(stop)[first:stop]
         some = slice(first, stop)
         return tally(net, self.images[some], self.labels[some], original, threads=self.threads)
+
+
+def _training(candidate: Candidate) -> Training | None:
+    """Few bits are trained for; eight need no training."""
+    if candidate.method != "qcfs":
+        return None
+    return Training(weight_bits=candidate.weight_bits if candidate.weight_bits < MAX_BITS else None)

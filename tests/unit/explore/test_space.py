@@ -26,9 +26,6 @@ class Drawn:
     def suggest_categorical(self, name, choices):
         return self._value(name, choices)
 
-    def suggest_int(self, name, low, high):
-        return self._value(name, range(low, high + 1))
-
 
 def test_every_draw_is_a_candidate_and_every_candidate_can_be_drawn():
     space = Space.of(Limits(timesteps=4, levels=3, weight_bits=4), training=True)
@@ -55,6 +52,7 @@ def test_methods_where_they_make_a_difference():
     assert {c.method for c in space.candidates()} == set(METHODS)
     assert min(c.timesteps for c in space.candidates() if c.method == "signed") == 2
     assert {c.timesteps for c in space.candidates() if c.method == "qcfs"} == {1}
+    assert {c.levels for c in space.candidates() if c.method == "hybrid"} == {1}
     assert {c.method for c in Space.of(Limits()).candidates()} == set(METHODS) - set(TRAINED)
 
 
