@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pysnn_hw.api.compilation import compile, demo
     from pysnn_hw.api.conversion import convert
     from pysnn_hw.api.devices import boards, flash, run
+    from pysnn_hw.api.exchange import export_nir, import_nir
     from pysnn_hw.api.exploration import auto
     from pysnn_hw.api.generation import generate
     from pysnn_hw.api.inspection import inspect
@@ -32,8 +33,10 @@ _MODULES = {
     "compile": "compilation",
     "convert": "conversion",
     "demo": "compilation",
+    "export_nir": "exchange",
     "flash": "devices",
     "generate": "generation",
+    "import_nir": "exchange",
     "inspect": "inspection",
     "plan": "planning",
     "run": "devices",
@@ -49,8 +52,10 @@ __all__ = [
     "compile",
     "convert",
     "demo",
+    "export_nir",
     "flash",
     "generate",
+    "import_nir",
     "inspect",
     "plan",
     "run",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pysnn_hw import __version__
-from pysnn_hw.cli import device, explore, flow, hardware, network
+from pysnn_hw.cli import device, exchange, explore, flow, hardware, network
 
 _OVERVIEW = """From a trained network to a verified spiking accelerator and its bitstream.
 
@@ -51,6 +51,8 @@ app.command("compile", rich_help_panel=_WHOLE)(flow.compile_)
 app.command(rich_help_panel=_WHOLE)(flow.check)
 app.command(rich_help_panel=_WHOLE)(explore.auto)
 app.command(rich_help_panel=_STEPS)(network.convert)
+app.command("import-nir", rich_help_panel=_STEPS)(exchange.import_nir)
+app.command("export-nir", rich_help_panel=_STEPS)(exchange.export_nir)
 app.command(rich_help_panel=_STEPS)(network.simulate)
 app.command(rich_help_panel=_STEPS)(hardware.plan)
 app.command(rich_help_panel=_STEPS)(hardware.generate)

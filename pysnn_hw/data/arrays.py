@@ -23,6 +23,9 @@ MAX_IMAGE_VALUES = 2**24
 MAX_CLASSES = 2**16
 """Bounds far above any real data set, so that a stray number cannot exhaust the memory."""
 
+EVENT_AXES = 5
+"""Number of axes of events, (N, T, C, H, W)."""
+
 _CHUNK_VALUES = 2**22
 _PIXEL_DTYPES: tuple[np.dtype[np.integer[Any]], ...] = (np.dtype(np.uint8), np.dtype(np.int32))
 
@@ -33,14 +36,16 @@ def images_to_integers(images: Mapping[str, Array], where: str) -> dict[str, Int
     Parameters
     ----------
     images
-        Arrays (N, H, W) or (N, H, W, C) of integers or floats, by field name.
+        Arrays (N, H, W) or (N, H, W, C) of integers or floats, by field name; or events
+        (N, T, C, H, W), whose values are whole and stay as they are.
     where
         File or folder, for messages.
 
     Returns
     -------
     dict
-        The same names; uint8 where the values fit, int32 otherwise; (N, C, H, W), contiguous.
+        The same names; uint8 where the values fit, int32 otherwise; (N, C, H, W), or events
+        (N, T, C, H, W), contiguous.
 
     Raises
     ------
@@ -49,9 +54,9 @@ def images_to_integers(images: Mapping[str, Array], where: str) -> dict[str, Int
     """
     for name, x in images.items():
         _check_images(x, f"{where}: {name}")
-    floats = [x for x in images.values() if x.dtype.kind == "f"]
-    unit = bool(floats) and all(_in_unit_interval(x) for x in floats)
-    factors = {name: 255.0 if unit and x.dtype.kind == "f" else 1.0 for name, x in images.items()}
+    floats = {k: x for k, x in images.items() if x.dtype.kind == "f" and x.ndim < EVENT_AXES}
+    unit = bool(floats) and all(_in_unit_interval(x) for x in floats.values())
+    factors = {name: 255.0 if unit and name in floats else 1.0 for name in images}
     dtypes = {
         name: _pixel_dtype(x, factors[name], f"{where}: {name}") for name, x in images.items()
     }
@@ -98,8 +103,9 @@ def check_bytes(total: int, where: str) -> None:
 def _check_images(x: Array, where: str) -> None:
     if x.dtype.kind not in "iuf" or x.dtype.itemsize > 8:
         raise DataError(where, f"images must be integers or floats, not {x.dtype}")
-    if x.ndim not in (3, 4):
-        raise DataError(where, f"images must be (N, H, W) or (N, H, W, C), not shape {x.shape}")
+    if x.ndim not in (3, 4, EVENT_AXES):
+        problem = f"images must be (N, H, W) or (N, H, W, C), not shape {x.shape}"
+        raise DataError(where, problem, "events are (N, T, C, H, W)")
     if x.size == 0:
         raise DataError(where, f"holds no pixels (shape {x.shape})")
     if math.prod(x.shape[1:]) > MAX_IMAGE_VALUES:
@@ -133,12 +139,18 @@ def _pixel_dtype(x: Array, factor: float, where: str) -> np.dtype[np.integer[Any
 
 def _convert(x: Array, factor: float, dtype: np.dtype[np.integer[Any]], where: str) -> IntArray:
     channels = x.shape[3] if x.ndim == 4 else 1
-    out: IntArray = np.empty((len(x), channels, *x.shape[1:3]), dtype)
+    events = x.ndim == EVENT_AXES
+    shape = x.shape if events else (len(x), channels, *x.shape[1:3])
+    out: IntArray = np.empty(shape, dtype)
     for start, part in _chunks(x):
         pixels = np.rint(part * factor) if x.dtype.kind == "f" else part
         if factor == 1.0 and not np.array_equal(pixels, part):
             problem = f"floats run from {x.min():g} to {x.max():g} and are not all integers"
-            raise DataError(where, problem, "store raw pixels 0..255 or values in 0..1")
+            hint = "store raw pixels 0..255 or values in 0..1"
+            raise DataError(where, problem, "store whole values" if events else hint)
+        if events:
+            out[start : start + len(part)] = pixels
+            continue
         nhwc = pixels.reshape(*pixels.shape[:3], channels)
         out[start : start + len(part)] = nhwc.transpose(0, 3, 1, 2)
     return out

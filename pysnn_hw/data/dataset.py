@@ -25,7 +25,8 @@ class Dataset:
     name
         For messages and reports: the bundled name, the file's stem or the folder's name.
     x_test
-        Raw integers, uint8 where they fit and int32 otherwise, (N, C, H, W).
+        Raw integers, uint8 where they fit and int32 otherwise, (N, C, H, W); or events, a value
+        per timestep, (N, T, C, H, W).
     y_test
         Class indices, int64 (N,).
     x_train, y_train
@@ -41,7 +42,7 @@ class Dataset:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one image."""
-        _, c, h, w = self.x_test.shape
+        c, h, w = self.x_test.shape[-3:]
         return c, h, w
 
 
@@ -54,7 +55,8 @@ def load_dataset(spec: str | Path) -> Dataset:
         ``mnist``: the bundled 10,000 test images, with 1,000 training images for calibration.
         ``FILE.npz``: arrays ``x_test`` (N, H, W) or (N, H, W, C), ``y_test`` (N,) and optionally
         ``x_train``, ``y_train``; integers, or floats that are either all in [0, 1] (multiplied by
-        255 and rounded) or all integers. A folder: ``test/CLASS/*.png`` or ``val/CLASS/*.png``,
+        255 and rounded) or all integers; or x of events (N, T, C, H, W), whole values.
+        A folder: ``test/CLASS/*.png`` or ``val/CLASS/*.png``,
         optionally ``train/CLASS/*.png``, classes numbered in sorted order.
 
     Raises

@@ -15,7 +15,7 @@ import numpy as np
 from pysnn_hw.errors import ModelError
 from pysnn_hw.frontend.builder import MAX_TOTAL_VALUES, MAX_WEIGHTS, printable
 from pysnn_hw.frontend.nir_graph import Graph, Node, graph_of
-from pysnn_hw.frontend.nir_metadata import Metadata, read_metadata, restored
+from pysnn_hw.frontend.nir_metadata import KEY, Metadata, read_metadata, restored
 from pysnn_hw.frontend.nir_neurons import KINDS, Rules, check_rules, integrator_gain, neurons
 from pysnn_hw.frontend.nir_synapses import Signal, added, fold, spikes
 from pysnn_hw.ir.check import MAX_NEURONS, check_network
@@ -121,6 +121,11 @@ def _check_agreement(where: str, metadata: Metadata, options: NirOptions) -> Non
         if given is not None and any(value != given for value in values):
             problem = f"says itself that {name} is {values[0]}, not {given}"
             raise ModelError(where, problem, f"leave {name} out")
+
+
+def is_ours(source: str | Path | Any) -> bool:
+    """Whether a graph says in its metadata all that `NirOptions` would."""
+    return KEY in load_graph(source).metadata
 
 
 def load_graph(source: str | Path | Any) -> Graph:

@@ -99,6 +99,8 @@ def _walk(source: str | Path | torch.nn.Module, input_shape: Sequence[int] | Non
         _require("torch", text)
         return _walk_module(_make_module(Path(path), factory), input_shape, text)
     file = Path(source)
+    if file.suffix == ".nir":
+        raise ModelError(text, "is a spiking network, which needs no conversion", "use import-nir")
     if file.suffix not in (".onnx", ".pt2", ".keras", ".h5"):
         raise ModelError(text, "is not a kind of model that can be imported", f"give {KINDS}")
     if not file.is_file():

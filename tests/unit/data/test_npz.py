@@ -112,6 +112,20 @@ def test_float_split_beside_an_integer_split(tmp_path):
     np.testing.assert_array_equal(data.x_test, data.x_train)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
+def test_events_stay_as_they_are(tmp_path, dtype):
+    x = pixels(4, 6, 2, 5, 3) % 2
+    data = load_dataset(save(tmp_path, x_test=x.astype(dtype), y_test=labels(4)))
+    assert data.x_test.dtype == np.uint8
+    assert data.image_shape == (2, 5, 3)
+    np.testing.assert_array_equal(data.x_test, x)
+
+
+def test_events_are_whole(tmp_path):
+    x = np.full((2, 6, 2, 5, 3), 0.5, np.float32)
+    refused(save(tmp_path, x_test=x, y_test=labels(2)), "not all integers", "whole values")
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64])
 def test_signed_integers_keep_their_values(tmp_path, dtype):
     x = pixels(4, 5, 5).astype(np.int16) - 128
@@ -151,7 +165,7 @@ def test_missing_field_is_named(tmp_path, missing):
 
 BAD_IMAGES = [
     (pixels(3, 16), "not shape (3, 16)"),
-    (pixels(3, 1, 4, 4, 1), "not shape (3, 1, 4, 4, 1)"),
+    (pixels(3, 1, 4, 4, 1, 1), "not shape (3, 1, 4, 4, 1, 1)"),
     (np.uint8(7), "not shape ()"),
     (pixels(3, 0, 4), "holds no pixels"),
     (pixels(3, 3, 8, 8), "looks like (N, C, H, W)"),
