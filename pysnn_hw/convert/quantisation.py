@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -77,7 +77,8 @@ def quantize(net: SnnNetwork, weight_bits: int = 8, images: Array | None = None)
         net.readout,
         {**net.provenance, "weight_bits": weight_bits, "calibrated_rounding": bool(moments)},
     )
-    fixed = with_warnings(with_ranges(fixed))
+    biased = {p.name for p in net.populations if p.bias.any()}
+    fixed = with_warnings(with_ranges(fixed), biased)
     check_fixed(fixed)
     return fixed
 
@@ -104,14 +105,17 @@ def with_ranges(net: FixedNetwork) -> FixedNetwork:
     return replace(net, populations=tuple(ranged(p) for p in net.populations))
 
 
-def with_warnings(net: FixedNetwork) -> FixedNetwork:
-    """``net`` with a sentence in its provenance for each population of too coarse a threshold."""
+def with_warnings(net: FixedNetwork, biased: Collection[str]) -> FixedNetwork:
+    """``net`` with a sentence in its provenance for each population of too coarse a threshold.
+
+    Those without a bias, which are not ``biased``, have none to round.
+    """
     needed = 4 * net.timesteps
     coarse = [
         f"{p.name}: smallest threshold {int(p.threshold.min())} is below 4 T = {needed}; rounded "
         "biases may cost accuracy, more weight bits or fewer timesteps help"
         for p in net.populations
-        if p.kind == "fire" and p.threshold.min() < needed
+        if p.kind == "fire" and p.name in biased and p.threshold.min() < needed
     ]
     return replace(net, provenance={**net.provenance, "warnings": coarse})
 
