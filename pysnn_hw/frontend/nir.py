@@ -86,13 +86,16 @@ def read_nir(source: str | Path | Any, options: NirOptions | None = None) -> Snn
         walk = _Walk(graph, _written_rules(metadata), entry, 1.0)
         written = walk.network(metadata.network.timesteps, _input(shape, options))
         return restored(written, metadata, initial, graph.where)
-    if options.timesteps is None:
-        raise ModelError(graph.where, "does not say how many timesteps to run", "give timesteps")
-    rules = check_rules(
-        graph.where, options.reset, options.strict, options.dt, options.approximate_leak
+    rules, timesteps = check_rules(
+        graph.where,
+        options.reset,
+        options.strict,
+        options.dt,
+        options.timesteps,
+        options.approximate_leak,
     )
     walk = _Walk(graph, defaultdict(lambda: rules), entry, options.scale)
-    net = walk.network(options.timesteps, _input(shape, options))
+    net = walk.network(timesteps, _input(shape, options))
     check_network(net)
     return net
 

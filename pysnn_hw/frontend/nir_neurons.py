@@ -151,26 +151,33 @@ def _whole(gain: Array) -> Array:
 
 
 def check_rules(
-    where: str, reset: str | None, strict: bool | None, dt: float | None, approximate_leak: bool
-) -> Rules:
-    """The rules, all of them given.
+    where: str,
+    reset: str | None,
+    strict: bool | None,
+    dt: float | None,
+    timesteps: int | None,
+    approximate_leak: bool,
+) -> tuple[Rules, int]:
+    """The rules and the number of timesteps, all of them given.
 
     Raises
     ------
     ModelError
-        Naming everything that is missing, or wrong, at once.
+        Naming everything that is missing at once, or what is wrong.
     """
-    missing = {
-        "how neurons reset (reset: soft or hard)": reset is None,
-        "whether a threshold must be exceeded or only met (strict)": strict is None,
-        "how long a timestep is (dt, in seconds; 1 if its neurons count in timesteps)": dt is None,
-    }
-    if reset is None or strict is None or dt is None:
+    if reset is None or strict is None or dt is None or timesteps is None:
+        missing = {
+            "how neurons reset (reset: soft or hard)": reset is None,
+            "whether a threshold must be exceeded or only met (strict)": strict is None,
+            "how long a timestep is (dt: seconds, or 1 if its neurons count in steps)": dt is None,
+            "how many timesteps to run (timesteps)": timesteps is None,
+        }
         absent = [what for what, lacks in missing.items() if lacks]
-        problem = f"does not say {'; nor '.join(absent)}"
+        problem = f"does not say {', nor '.join(absent)}"
         raise ModelError(where, problem, "say it, because tools that write NIR differ in it")
     if reset not in ("soft", "hard"):
         raise ModelError("reset", f"{reset!r} is neither soft nor hard")
     if not (dt > 0 and math.isfinite(dt)):
         raise ModelError("dt", f"{dt!r} is not a positive number")
-    return Rules("soft" if reset == "soft" else "hard", strict, dt, approximate_leak)
+    rules = Rules("soft" if reset == "soft" else "hard", strict, dt, approximate_leak)
+    return rules, timesteps
