@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Calibration = Literal["max", "percentile", "mse"]
-Method = Literal["rate", "ecc", "signed", "qcfs", "hybrid"]
+Method = Literal["rate", "ecc", "signed", "srp", "cos", "qcfs", "hybrid"]
+MaxPooling = Literal["running", "gate"]
+Encoding = Literal["constant", "bernoulli"]
+Reading = Literal["potential", "count", "first", "sampled"]
 BatchNormForm = Literal["folded", "kept"]
 Reset = Literal["soft", "hard"]
 Surrogate = Literal["linear", "stdb"]
@@ -49,7 +52,9 @@ class ConvertOptions:
         method.
     calibration_images
         How many training images that takes (spread evenly over the set).
-    method, tau, reset, batchnorm, bias_correction
+    method, tau, reset, batchnorm, bias_correction, probe
+        See `pysnn_hw.convert.convert`.
+    max_pool, encoding, seed, readout, early_exit
         See `pysnn_hw.convert.convert`.
     epochs, learning_rate
         Of the methods that train, ``qcfs`` and ``hybrid``; None: as suits the method.
@@ -71,6 +76,12 @@ class ConvertOptions:
     reset: Reset = "soft"
     batchnorm: BatchNormForm = "folded"
     bias_correction: bool = True
+    probe: int = 4
+    max_pool: MaxPooling = "running"
+    encoding: Encoding = "constant"
+    seed: int = 0x9E3779B9
+    readout: Reading = "potential"
+    early_exit: float = 0.0
     epochs: int | None = None
     learning_rate: float | None = None
     surrogate: Surrogate = "linear"
@@ -131,6 +142,39 @@ class SearchOptions:
     training_images: int = 16000
     workers: int = 1
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What ``compare`` sets side by side.
+
+    Attributes
+    ----------
+    methods
+        None: all that need no training.
+    timesteps, levels
+        Every T with every n.
+    weight_bits
+        Of all networks.
+    detail
+        The (T, n) at which layers are looked at; None: where the methods differ most.
+    limit
+        Test images that accuracies are measured on.
+    detail_images
+        Those of them that layers are looked at on.
+    calibration_images, training_images
+        Training images for thresholds, and for methods that train.
+    """
+
+    methods: tuple[str, ...] | None = None
+    timesteps: tuple[int, ...] = (1, 2, 4, 8)
+    levels: tuple[int, ...] = (1, 2, 3, 4)
+    weight_bits: int = 8
+    detail: tuple[int, int] | None = None
+    limit: int = 1000
+    detail_images: int = 100
+    calibration_images: int = 1000
+    training_images: int = 16000
 
 
 @dataclass(frozen=True)

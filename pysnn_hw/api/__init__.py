@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pysnn_hw.api.building import build
     from pysnn_hw.api.checking import check
+    from pysnn_hw.api.comparison import compare
     from pysnn_hw.api.compilation import compile, demo
     from pysnn_hw.api.conversion import convert
     from pysnn_hw.api.devices import boards, flash, run
@@ -30,6 +31,7 @@ _MODULES = {
     "boards": "devices",
     "build": "building",
     "check": "checking",
+    "compare": "comparison",
     "compile": "compilation",
     "convert": "conversion",
     "demo": "compilation",
@@ -49,6 +51,7 @@ __all__ = [
     "boards",
     "build",
     "check",
+    "compare",
     "compile",
     "convert",
     "demo",

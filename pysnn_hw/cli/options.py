@@ -17,9 +17,12 @@ from pysnn_hw.config import (
     BatchNormForm,
     Calibration,
     ConvertOptions,
+    Encoding,
+    MaxPooling,
     Method,
     ModelOptions,
     Ports,
+    Reading,
     Reset,
     Surrogate,
 )
@@ -117,6 +120,28 @@ CONVERSION: Mapping[str, Any] = {
     "bias_correction": Annotated[
         bool, _knob("Let biases make up for what channels lose on average.")
     ],
+    "probe": Annotated[int, _knob("srp, cos: timesteps of the first run.", min=1, max=4096)],
+    "max_pool": Annotated[
+        MaxPooling, _knob("running: exact. gate: spikes of the busiest input of a window.")
+    ],
+    "encoding": Annotated[
+        Encoding, _knob("constant: the image in every timestep. bernoulli: random spikes.")
+    ],
+    "seed": Annotated[
+        int, _knob("Of bernoulli input and of --readout sampled.", min=1, max=(1 << 32) - 1)
+    ],
+    "readout": Annotated[
+        Reading,
+        _knob("Class by membrane potential, by count or first spike, or sampled by softmax."),
+    ],
+    "early_exit": Annotated[
+        float,
+        _knob(
+            "Stop when scores are so far apart that this share of images keeps its class; 0: never.",
+            min=0,
+            max=1,
+        ),
+    ],
     "epochs": Annotated[int | None, _knob("Passes of qcfs or hybrid over the images.", min=0)],
     "learning_rate": Annotated[
         float | None, _knob("First step size of qcfs or hybrid, relative to the parameters.")
@@ -181,6 +206,20 @@ def source(scale: float, mean: str, std: str, input_shape: str) -> ModelOptions:
 def names(text: str) -> tuple[str, ...] | None:
     """The words of ``a,b,c``; None if there are none."""
     return tuple(part.strip() for part in text.split(",") if part.strip()) or None
+
+
+def whole_numbers(text: str, option: str) -> tuple[int, ...]:
+    """The numbers of ``1,2,4``.
+
+    Raises
+    ------
+    typer.BadParameter
+        If one of them is not whole.
+    """
+    found = _numbers(text, option)
+    if any(n != int(n) for n in found):
+        raise typer.BadParameter(f"{option} takes whole numbers such as 1,2,4, not {text!r}")
+    return tuple(int(n) for n in found)
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:

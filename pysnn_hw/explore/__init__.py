@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Search for the conversion that costs least: candidates, their measurement, the Pareto front."""
 
-from pysnn_hw.explore.candidate import THRESHOLDS, Candidate
+from pysnn_hw.explore.candidate import OWN, THRESHOLDS, Candidate
 from pysnn_hw.explore.cycles import Prediction, predict
 from pysnn_hw.explore.front import Choice, Point, choose, pareto
 from pysnn_hw.explore.measure import Tally, tally
@@ -11,6 +11,7 @@ from pysnn_hw.explore.study import Study
 from pysnn_hw.explore.subject import Subject
 
 __all__ = [
+    "OWN",
     "THRESHOLDS",
     "TRAINED",
     "Candidate",

@@ -11,6 +11,7 @@ import importlib.util
 import platform
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,7 @@ class Study:
         _require_optuna()
         self.space, self.seed = space, seed
         self._study = self._open(url)
+        self._drawing = _drawing_lock(url)
         known = self._study.user_attrs.get("subject")
         if known is None:
             self._study.set_user_attr("subject", subject)
@@ -162,23 +164,14 @@ class Study:
         With one process, what is drawn depends on the seed and the record alone, so that a search
         that was interrupted goes on as it would have.
         """
-        from optuna.samplers import TPESampler
-
         everything = self.space.candidates()
         while True:
             begun = self.records()
             if sum(not record.void for record in begun) >= trials:
                 return None
             rng = self._random(begun)
-            self._study.sampler = TPESampler(
-                seed=int(rng.integers(1 << 31)),
-                n_startup_trials=STARTUP_TRIALS,
-                multivariate=False,
-            )
-            drawn = self._study.ask()
-            drawn.set_user_attr("owner", self._owner)
-            candidate = self.space.draw(drawn)
-            drawn.set_user_attr("candidate", candidate.to_json())
+            with self._drawing:
+                drawn, candidate = self._draw(rng)
             before = self._before(drawn.number)
             taken = {record.candidate for record in before}
             left = [c for c in everything if c not in taken]
@@ -189,6 +182,18 @@ class Study:
                 return Trial(self._study, drawn, candidate)
             self._void(drawn.number, "duplicate")
             self.plan([left[int(rng.integers(len(left)))]])
+
+    def _draw(self, rng: np.random.Generator) -> tuple[optuna.trial.Trial, Candidate]:
+        from optuna.samplers import TPESampler
+
+        self._study.sampler = TPESampler(
+            seed=int(rng.integers(1 << 31)), n_startup_trials=STARTUP_TRIALS, multivariate=False
+        )
+        drawn = self._study.ask()
+        drawn.set_user_attr("owner", self._owner)
+        candidate = self.space.draw(drawn)
+        drawn.set_user_attr("candidate", candidate.to_json())
+        return drawn, candidate
 
     def set_final(self, number: int, point: Point) -> None:
         """Note the measurement of a closed trial on all images."""
@@ -257,6 +262,18 @@ class Trial:
 def _require_optuna() -> None:
     if importlib.util.find_spec("optuna") is None:
         raise ToolError("optuna", "is needed to search", "pip install 'pysnn-hw[explore]'")
+
+
+def _drawing_lock(url: str) -> AbstractContextManager[object]:
+    """What keeps processes from drawing one planned trial twice: SQLite locks no rows."""
+    from sqlalchemy.engine import make_url
+
+    if "://" not in url:
+        return FileLock(f"{Path(url).absolute()}.lock")
+    place = make_url(url)
+    if place.get_backend_name() == "sqlite" and place.database:
+        return FileLock(f"{Path(place.database).absolute()}.lock")
+    return nullcontext()
 
 
 def _is_held(path: str) -> bool:

@@ -17,7 +17,7 @@ from pysnn_hw.ir.file import save
 from tests.networks import random_images, random_network
 
 VERBS = (
-    *("auto", "boards", "build", "check", "compile", "convert", "demo"),
+    *("auto", "boards", "build", "check", "compare", "compile", "convert", "demo"),
     *(
         "export-nir",
         "flash",

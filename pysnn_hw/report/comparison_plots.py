@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The plots of a comparison; a method has the same colour and mark in all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pysnn_hw.report.figure import INK, svg
+
+if TYPE_CHECKING:
+    from pysnn_hw.report.comparison import ComparedLayer, ComparedPoint
+
+    Points = Sequence[ComparedPoint]
+
+COLOURS = ("#2f6fed", "#12908e", "#e08a00", "#8b5cf6", "#c2410c", "#65a30d", "#be185d", "#475569")
+MARKS = "os^Dv<>P"
+FLOOR = 25.0
+"""Points below the original accuracy that an axis shows at most."""
+
+
+def against_steps(points: Points, original: float) -> str:
+    """Accuracy against T, a panel for each n."""
+    return _panels(
+        "accuracy against timesteps",
+        points,
+        original,
+        panel=lambda p: p.levels,
+        across=lambda p: p.timesteps,
+        title="n = {}",
+        label="timesteps T",
+    )
+
+
+def against_levels(points: Points, original: float) -> str:
+    """Accuracy against n, a panel for each T."""
+    return _panels(
+        "accuracy against bits of a spike",
+        points,
+        original,
+        panel=lambda p: p.timesteps,
+        across=lambda p: p.levels,
+        title="T = {}",
+        label="bits n of a spike",
+    )
+
+
+def _panels(
+    name: str,
+    points: Points,
+    original: float,
+    *,
+    panel: Callable[[ComparedPoint], int],
+    across: Callable[[ComparedPoint], int],
+    title: str,
+    label: str,
+) -> str:
+    methods = _methods(points)
+    done = [p for p in points if not p.problem]
+    panels = sorted({panel(p) for p in points})
+    ticks = sorted({across(p) for p in points})
+
+    def draw(figure: Figure) -> None:
+        grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, value in zip(grid, panels, strict=True):
+            for method in methods:
+                mine = sorted(
+                    (p for p in done if p.method == method and panel(p) == value), key=across
+                )
+                x = [ticks.index(across(p)) for p in mine]
+                axes.plot(x, [100 * p.accuracy for p in mine], **_style(method, methods))
+            axes.axhline(100 * original, color=INK, linewidth=1, linestyle="--")
+            axes.set_title(title.format(value), fontsize=9)
+            axes.set_xticks(range(len(ticks)), [str(t) for t in ticks])
+            axes.set_xlim(-0.4, len(ticks) - 0.6)
+            axes.grid()
+            axes.set_xlabel(label)
+        _accuracy_axis(grid[0], done, original)
+        _legend(figure, methods)
+
+    return svg(name, (10.4, 3.1), draw)
+
+
+def against_sops(points: Points, original: float) -> str:
+    """Accuracy against synaptic operations."""
+    return _cloud(
+        "accuracy against operations",
+        points,
+        original,
+        "synaptic operations per image",
+        lambda p: p.sops,
+    )
+
+
+def against_energy(points: Points, original: float, original_uj: float) -> str:
+    """Accuracy against energy, the original network beside it."""
+    return _cloud(
+        "accuracy against energy",
+        points,
+        original,
+        "energy per image by the model, µJ",
+        lambda p: p.energy_uj,
+        beside=original_uj,
+    )
+
+
+def _cloud(
+    name: str,
+    points: Points,
+    original: float,
+    label: str,
+    price: Callable[[ComparedPoint], float],
+    beside: float | None = None,
+) -> str:
+    methods = _methods(points)
+    done = [p for p in points if not p.problem]
+
+    def draw(figure: Figure) -> None:
+        axes: Axes = figure.subplots()
+        for method in methods:
+            mine = [p for p in done if p.method == method]
+            style = {**_style(method, methods), "linestyle": "none"}
+            axes.plot([price(p) for p in mine], [100 * p.accuracy for p in mine], **style)
+        axes.axhline(100 * original, color=INK, linewidth=1, linestyle="--")
+        if beside is not None:
+            axes.plot([beside], [100 * original], "*", color=INK, markersize=11)
+            axes.annotate(
+                "original",
+                (beside, 100 * original),
+                (0, -13),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+            )
+        axes.set_xscale("log")
+        axes.grid(which="both")
+        axes.set_xlabel(label)
+        _accuracy_axis(axes, done, original)
+
+    return svg(name, (5.2, 3.4), draw)
+
+
+def rates(points: Points, methods: Sequence[str]) -> str:
+    """Histogram of spike rates: the silent neurons, then bins up to 1."""
+
+    def draw(figure: Figure) -> None:
+        axes: Axes = figure.subplots()
+        bins = len(points[0].rates) - 1 if points else 0
+        for p in points:
+            colour = _style(p.method, methods)["color"]
+            shares = [100 * share for share in p.rates]
+            edges = [k / bins for k in range(bins + 1)]
+            axes.stairs(shares[1:], edges, color=colour, linewidth=1.4)
+            axes.plot([-0.06], shares[:1], **_style(p.method, methods))
+        axes.set_yscale("log")
+        axes.set_xticks(
+            [-0.06, 0.2, 0.4, 0.6, 0.8, 1.0], ["silent", "0.2", "0.4", "0.6", "0.8", "1"]
+        )
+        axes.set_xlim(-0.12, 1.02)
+        axes.grid(axis="y")
+        axes.set_ylabel("neurons, %")
+        axes.set_xlabel("spike rate (1 = the largest spike in every timestep)")
+
+    return svg("spike rates", (5.2, 3.2), draw)
+
+
+def correlations(points: Points, methods: Sequence[str]) -> str:
+    """Correlation of spike rate and activation, per layer, of the integers."""
+    return _layers(
+        "correlation per layer",
+        points,
+        methods,
+        "correlation of rate and activation",
+        (lambda layer: layer.fixed_correlation,),
+    )
+
+
+def errors(points: Points, methods: Sequence[str]) -> str:
+    """Relative rms error per layer: solid in integers, dotted in floating point."""
+    return _layers(
+        "error per layer",
+        points,
+        methods,
+        "rms error / rms activation",
+        (lambda layer: layer.fixed_error, lambda layer: layer.error),
+    )
+
+
+def _layers(
+    name: str,
+    points: Points,
+    methods: Sequence[str],
+    label: str,
+    values: Sequence[Callable[[ComparedLayer], float]],
+) -> str:
+    def draw(figure: Figure) -> None:
+        axes: Axes = figure.subplots()
+        for p in points:
+            style = _style(p.method, methods)
+            for value, line in zip(values, ("-", ":"), strict=False):
+                heights = [value(layer) for layer in p.layers]
+                marked = {**style, "linestyle": line, "markersize": 4 if line == "-" else 0}
+                axes.plot(range(len(heights)), heights, **marked)
+        names = [layer.name for layer in points[0].layers] if points else []
+        axes.set_xticks(range(len(names)), names, rotation=60 if len(names) > 6 else 0, fontsize=7)
+        axes.tick_params(axis="x", labelrotation=60 if len(names) > 6 else 0)
+        for text in axes.get_xticklabels():
+            text.set_horizontalalignment("right" if len(names) > 6 else "center")
+        axes.grid(axis="y")
+        axes.set_ylabel(label)
+
+    return svg(name, (5.2, 3.4), draw)
+
+
+def _methods(points: Points) -> list[str]:
+    return list(dict.fromkeys(p.method for p in points))
+
+
+def _style(method: str, methods: Sequence[str]) -> dict[str, Any]:
+    k = list(methods).index(method)
+    return {
+        "color": COLOURS[k % len(COLOURS)],
+        "marker": MARKS[k % len(MARKS)],
+        "markersize": 5,
+        "linewidth": 1.4,
+        "alpha": 0.9,
+    }
+
+
+def _legend(figure: Figure, methods: Sequence[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    lines = [Line2D([], [], label=m, **_style(m, methods)) for m in methods]
+    lines.append(Line2D([], [], color=INK, linestyle="--", linewidth=1, label="original"))
+    figure.legend(handles=lines, loc="outside upper left", ncols=len(lines), frameon=False)
+
+
+def _accuracy_axis(axes: Axes, done: Points, original: float) -> None:
+    top = max([100 * original, *(100 * p.accuracy for p in done)])
+    low = max(min([100 * p.accuracy for p in done], default=0.0), 100 * original - FLOOR)
+    room = 0.06 * max(top - low, 0.5)
+    axes.set_ylim(low - room, top + room)
+    axes.set_ylabel("accuracy, %")
