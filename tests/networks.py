@@ -80,7 +80,7 @@ def random_network(
         skip = layer > 0 and (must_skip or (residual is None and rng.random() < 0.5))
         projections = draw.layer(net, source, name, skip)
         neuron = draw.neuron() if neurons is None else neurons[draw.upto(len(neurons)) - 1]
-        net = _add_population(net, projections, spike_max, neuron, rng)
+        net = add_population(net, projections, spike_max, neuron, rng)
         source = name
     pool = draw.pool(net.shape_of(source), net.population(source).spike_min)
     inputs = int(
@@ -93,7 +93,7 @@ def random_network(
     bias = rng.integers(-100, 101, classes)
     if "count" in extras and rng.random() < 0.5:
         projection = replace(projection, name=f"{source}_to_output", target="output")
-        net = _add_population(net, (projection,), spike_max, PLAIN, rng)
+        net = add_population(net, (projection,), spike_max, PLAIN, rng)
         ones, zeros = np.ones(classes, np.int64), np.zeros(classes, np.int64)
         projection = Projection("to_readout", "output", "readout", "identity", ones)
         net = _extended(net, _readout((classes, 1, 1), zeros, "readout"), (projection,))
@@ -253,6 +253,12 @@ def _ranged(net: FixedNetwork, population: Population) -> Population:
     return replace(population, v_min=int(lowest.min()), v_max=int(highest.max()))
 
 
+def add_readout(net: FixedNetwork, projection: Projection, bias: Array) -> FixedNetwork:
+    """Add the readout at which ``projection`` ends."""
+    view = projection.as_conv(net.shape_of(projection.source))
+    return _extended(net, _readout(view.out_shape, bias, projection.target), (projection,))
+
+
 def _readout(shape: Shape, bias: Array, name: str) -> Population:
     zero = np.zeros(1, np.int64)
     return Population(name, "readout", shape, bias, np.zeros(0, np.int64), zero, 0)
@@ -268,7 +274,7 @@ def _extended(
     )
 
 
-def _add_population(
+def add_population(
     net: FixedNetwork,
     projections: tuple[Projection, ...],
     spike_max: int,
