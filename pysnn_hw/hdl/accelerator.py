@@ -6,6 +6,8 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from pysnn_hw.hdl.address_events import AddressEvents
+from pysnn_hw.hdl.bernoulli import BernoulliEncoder
 from pysnn_hw.hdl.core import FireCore, probe_signature
 from pysnn_hw.hdl.encode import PixelEncoder
 from pysnn_hw.hdl.fork import Fork
@@ -39,10 +41,11 @@ class Accelerator(wiring.Component):
     Members
     -------
     i : In(stream.Signature({value, last}))
-        Raw input integers, H, W, C order; ``last`` on the final one of an image.
+        Raw input integers, H, W, C order; ``last`` on the final one of an image. For an input of
+        events In(stream.Signature(event_layout)), see `AddressEvents`.
     o : Out(stream.Signature({score: signed(32), winner, error, last}))
         One transfer per class; ``winner`` (ties to the lowest index) and ``error`` (misplaced
-        ``last``) are valid with ``last``.
+        ``last``, malformed events) are valid with ``last``.
     boot : In(stream.Signature({address, data: 8}))
         Fills the memories without initial contents. Only if there are such.
     loaded : Out(1)
@@ -58,7 +61,7 @@ class Accelerator(wiring.Component):
     def __init__(self, net: FixedNetwork, schedule: Schedule, *, probes: bool = False):
         self.net, self.schedule, self.probes = net, schedule, probes
         self.specs = [CoreSpec(net, schedule, schedule.core_of(p.name)) for p in net.populations]
-        self.encoder = PixelEncoder(net.input)
+        self.encoder = _encoder(net, schedule)
         self.cores = {
             s.population.name: (FireCore(s) if s.population.kind == "fire" else ReadoutCore(s))
             for s in self.specs
@@ -172,3 +175,14 @@ class Accelerator(wiring.Component):
         wiring.connect(m, events, fork.i)
         for k, consumer in enumerate(consumers):
             self._join(m, getattr(fork, f"o_{k}"), consumer, gates)
+
+
+def _encoder(
+    net: FixedNetwork, schedule: Schedule
+) -> PixelEncoder | BernoulliEncoder | AddressEvents:
+    """What turns the input stream into events."""
+    if net.input.encoding == "bernoulli":
+        return BernoulliEncoder(net.input, net.timesteps, family=schedule.family)
+    if net.input.encoding == "events":
+        return AddressEvents(net.input, net.timesteps)
+    return PixelEncoder(net.input)

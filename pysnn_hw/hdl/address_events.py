@@ -77,26 +77,25 @@ class AddressEvents(wiring.Component):
         closing, early, wrong = Signal(), Signal(), Signal()
         m.d.comb += kind.eq(event.kind)
         with m.If(valid & ~dropping):
-            with m.Switch(event.kind.as_value()):
-                with m.Case(EventKind.SPIKE.value):
-                    m.d.comb += [forward.eq(good & event.value.any()), wrong.eq(~good)]
-                with m.Case(EventKind.STEP.value):
-                    m.d.comb += [
-                        forward.eq(1),
-                        closing.eq(last_step),
-                        wrong.eq(last_step),
-                        kind.eq(Mux(last_step, EventKind.INFERENCE, EventKind.STEP)),
-                    ]
-                with m.Case(EventKind.INFERENCE.value):
-                    m.d.comb += [
-                        forward.eq(1),
-                        closing.eq(last_step),
-                        early.eq(~last_step),
-                        wrong.eq(~last_step),
-                        kind.eq(Mux(last_step, EventKind.INFERENCE, EventKind.STEP)),
-                    ]
-                with m.Default():
-                    m.d.comb += wrong.eq(1)
+            with m.If(event.kind == EventKind.SPIKE):
+                m.d.comb += [forward.eq(good & event.value.any()), wrong.eq(~good)]
+            with m.Elif(event.kind == EventKind.STEP):
+                m.d.comb += [
+                    forward.eq(1),
+                    closing.eq(last_step),
+                    wrong.eq(last_step),
+                    kind.eq(Mux(last_step, EventKind.INFERENCE, EventKind.STEP)),
+                ]
+            with m.Elif(event.kind == EventKind.INFERENCE):
+                m.d.comb += [
+                    forward.eq(1),
+                    closing.eq(last_step),
+                    early.eq(~last_step),
+                    wrong.eq(~last_step),
+                    kind.eq(Mux(last_step, EventKind.INFERENCE, EventKind.STEP)),
+                ]
+            with m.Else():
+                m.d.comb += wrong.eq(1)
 
         advance, moves = self.o.ready | ~self.o.valid, Signal()
         m.d.comb += [

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 # SPDX-License-Identifier: BSD-2-Clause
 """Turns the raw integers of an image into random unit events, drawn anew at every timestep."""
 

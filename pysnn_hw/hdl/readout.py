@@ -6,6 +6,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from pysnn_hw.hdl.events import coordinate_shape
+from pysnn_hw.hdl.score_shifter import ScoreShifter, score_word_layout
 
 __all__ = ["Readout"]
 
@@ -40,18 +41,8 @@ class Readout(wiring.Component):
     latency = 3
 
     def __init__(self, classes: int, *, lanes: int, score_bits: int) -> None:
-        if classes < 1 or lanes < 1 or classes % lanes:
-            raise ValueError(f"lanes must divide the {classes} classes, not be {lanes!r}")
-        if not 1 <= score_bits <= 32:
-            raise ValueError(f"score_bits must be in 1..32, not {score_bits!r}")
         self.classes, self.lanes, self.score_bits = classes, lanes, score_bits
-        self.i_layout = data.StructLayout(
-            {
-                "values": data.ArrayLayout(signed(score_bits), lanes),
-                "group": coordinate_shape(classes // lanes),
-                "last": 1,
-            }
-        )
+        self.i_layout = score_word_layout(classes, lanes, score_bits)
         self.o_layout = data.StructLayout(
             {"score": signed(32), "winner": coordinate_shape(classes), "error": 1, "last": 1}
         )
@@ -67,23 +58,10 @@ class Readout(wiring.Component):
         m = Module()
         advance = Signal()  # stages 2 and 3 move
 
-        # Stage 1: a word, shifted down by one score per cycle.
-        word, last_word = Signal(self.i_layout["values"].shape), Signal()
-        filled, lane = Signal(), Signal(range(max(2, self.lanes)))
-        final_lane = Signal()
-        m.d.comb += [
-            final_lane.eq(lane == self.lanes - 1),
-            self.i.ready.eq(~filled | (advance & final_lane)),
-        ]
-        with m.If(self.i.ready):
-            m.d.sync += [
-                filled.eq(self.i.valid),
-                word.eq(self.i.p["values"]),
-                last_word.eq(self.i.p.last),
-                lane.eq(0),
-            ]
-        with m.Elif(advance):
-            m.d.sync += [word.eq(word.as_value() >> self.score_bits), lane.eq(lane + 1)]
+        m.submodules.shifter = shifter = ScoreShifter(  # stage 1
+            self.classes, lanes=self.lanes, score_bits=self.score_bits
+        )
+        wiring.connect(m, wiring.flipped(self.i), shifter.i)
 
         # Stage 2: one score and its class. Stage 3: compare with the best so far.
         s2_valid, s2_last = Signal(), Signal()
@@ -94,14 +72,15 @@ class Readout(wiring.Component):
         m.d.comb += [
             informed.eq(~(s2_valid & s2_last) | self.status.valid),
             advance.eq((self.o.ready | ~self.o.valid) & informed),
+            shifter.o.ready.eq(advance),
             self.status.ready.eq((self.o.ready | ~self.o.valid) & s2_valid & s2_last),
             better.eq(~following | (s2_score > best)),
         ]
         with m.If(advance):
             m.d.sync += [
-                s2_valid.eq(filled),
-                s2_score.eq(word[0]),
-                s2_last.eq(last_word & final_lane),
+                s2_valid.eq(shifter.o.valid),
+                s2_score.eq(shifter.o.p.score),
+                s2_last.eq(shifter.o.p.last),
             ]
             with m.If(s2_valid):
                 m.d.sync += [

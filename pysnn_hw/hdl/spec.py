@@ -10,11 +10,18 @@ from amaranth.hdl import Shape
 from pysnn_hw.errors import PlanError
 from pysnn_hw.hdl.accumulate import Synapses
 from pysnn_hw.hdl.events import value_shape
-from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork, Pool, Population
+from pysnn_hw.ir.snn import Array, FixedNetwork, Pool, Population
 from pysnn_hw.ir.widths import PopulationWidths, clamps, population_widths, signed_bits
 from pysnn_hw.plan.geometry import ScanGeometry
 from pysnn_hw.plan.latency import port_value_range
-from pysnn_hw.plan.schedule import CorePlan, Schedule, outgoing_pool, port_geometry, scan_geometry
+from pysnn_hw.plan.schedule import (
+    CorePlan,
+    Schedule,
+    keeps_current,
+    outgoing_pool,
+    port_geometry,
+    scan_geometry,
+)
 
 __all__ = ["CoreSpec"]
 
@@ -35,11 +42,15 @@ class CoreSpec:
 
     def __post_init__(self) -> None:
         sources = {p.source for p in self.net.into(self.plan.population)}
-        if self.net.total_steps > 1 and INPUT in sources and len(sources) > 1:
+        if self.net.total_steps == 1 or not keeps_current(self.net, self.plan.population):
+            return
+        where, hint = f"population {self.plan.population}", "put a population between"
+        if len(sources) > 1:
+            problem = "it sees the constant input and spikes at more than one timestep"
+            raise PlanError(where, problem, hint)
+        if self.population.kind == "readout":
             raise PlanError(
-                f"population {self.plan.population}",
-                "it sees the constant input and spikes at more than one timestep",
-                "put a population between",
+                where, "the readout sees the constant input at more than one timestep", hint
             )
 
     @property
@@ -114,7 +125,7 @@ class CoreSpec:
     @property
     def repeats(self) -> int:
         """Timesteps that the core runs by itself: all of them if it keeps a constant current."""
-        constant = any(p.source == INPUT for p in self.net.into(self.plan.population))
+        constant = keeps_current(self.net, self.plan.population)
         return self.net.total_steps if constant else 1
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.lib.stride_tricks import sliding_window_view
 
 from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork, Pool, Projection
@@ -21,7 +22,8 @@ class Activity:
     Attributes
     ----------
     inputs
-        int64 (N, 1, C, H, W): the input after subtracting the zero points.
+        int64 (N, S or 1, C, H, W): the values that enter the network in each step; one for all if
+        the input is constant.
     spikes
         Per fire population, (N, S, C, H, W), S steps in all: values before pooling (a golden
         trace).
@@ -32,9 +34,17 @@ class Activity:
 
     @staticmethod
     def of(net: FixedNetwork, images: Array, spikes: Mapping[str, Array]) -> Activity:
-        """Activity of raw integer ``images`` (N, C, H, W) with their spike trace."""
-        zero = np.reshape(np.asarray(net.input.zero_point, np.int64), (1, -1, 1, 1))
-        return Activity((images.astype(np.int64) - zero)[:, None], spikes)
+        """Activity of raw integer ``images`` with their spike trace.
+
+        ``images`` are (N, C, H, W), or (N, T, C, H, W) for an input of events.
+        """
+        zero = np.reshape(np.asarray(net.input.zero_point, np.int64), (-1, 1, 1))
+        values = images.astype(np.int64) - zero
+        if net.input.encoding != "events":
+            values = values[:, None]
+        if net.input.encoding == "bernoulli":
+            values = _drawn(net, values)
+        return Activity(values, spikes)
 
     @property
     def images(self) -> int:
@@ -44,6 +54,28 @@ class Activity:
     def values(self, source: str) -> Array:
         """Spike values of a population, or the input's integers: (N, S or 1, C, H, W)."""
         return self.inputs if source == INPUT else self.spikes[source]
+
+
+def _drawn(net: FixedNetwork, values: Array) -> Array:
+    """Bernoulli events (N, T, C, H, W) of ``values`` (N, 1, C, H, W)."""
+    bits = net.input.peak.bit_length()
+    c, h, w = net.input.shape
+    numbers = _xorshift(np.uint32(net.input.seed), net.timesteps * c * h * w) >> (32 - bits)
+    u = numbers.astype(np.int64).reshape(net.timesteps, h, w, c).transpose(0, 3, 1, 2)
+    magnitude = np.abs(values)
+    return np.asarray(np.sign(values) * (u < magnitude + (magnitude >> (bits - 1))))
+
+
+@njit(cache=True)
+def _xorshift(state: np.uint32, count: int) -> Array:
+    """``count`` 32-bit numbers after ``state``."""
+    numbers = np.empty(count, np.uint32)
+    for k in range(count):
+        state = np.uint32(state ^ (state << np.uint32(13)))
+        state = np.uint32(state ^ (state >> np.uint32(17)))
+        state = np.uint32(state ^ (state << np.uint32(5)))
+        numbers[k] = state
+    return numbers
 
 
 def pooled(net: FixedNetwork, values: Array, pool: Pool | None) -> Array:

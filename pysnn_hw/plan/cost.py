@@ -9,12 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from pysnn_hw.ir.snn import INPUT, FixedNetwork, Population
+from pysnn_hw.ir.snn import FixedNetwork, Population
 from pysnn_hw.ir.widths import clamps, longest_run, population_widths, signed_bits
 from pysnn_hw.plan.geometry import ProjectionGeometry
 from pysnn_hw.plan.latency import fire_latency
 from pysnn_hw.plan.memory import SPRAM_SHAPE, Family, block_count
-from pysnn_hw.plan.schedule import CorePlan, Schedule, outgoing_pool, port_geometry, scan_geometry
+from pysnn_hw.plan.schedule import (
+    CorePlan,
+    Schedule,
+    keeps_current,
+    outgoing_pool,
+    port_geometry,
+    scan_geometry,
+)
 
 
 @dataclass(frozen=True)
@@ -155,8 +162,7 @@ def core_cost(net: FixedNetwork, schedule: Schedule, core: CorePlan, family: Fam
         emitted = core.lanes * (net.timesteps * population.spike_max).bit_length()
         total = total + memory_cost(family, "block", scan.words, emitted)
         total = total + Cost(lut=emitted * stages, ff=emitted * (latency + 2))
-    constant = any(p.source == INPUT for p in net.into(core.population))
-    holds = constant and net.total_steps > 1
+    holds = keeps_current(net, core.population) and net.total_steps > 1
     if holds:
         held = core.lanes * width.after_bits
         total = total + memory_cost(family, "block", scan.words, held)

@@ -18,10 +18,13 @@ from pysnn_hw.ir.widths import clamps, longest_run
 from pysnn_hw.plan.activity import Activity
 from pysnn_hw.plan.latency import core_value_range, fire_latency, lane_latency, value_bits
 from pysnn_hw.plan.schedule import CorePlan, Schedule, outgoing_pool, scan_geometry
-from pysnn_hw.plan.tokens import PROBE, STEP, arrival, port_tokens, repeats, word_tokens
+from pysnn_hw.plan.tokens import PROBE, STEP, input_tokens, port_tokens, repeats, word_tokens
 
 SCAN_READ = 5
 """Advances from counting a word to having read it: `Scan.latency` + `Accumulate.scan_latency`."""
+
+ENCODER_DEPTH = {"constant": 3, "bernoulli": 5, "events": 2}
+"""Stages of each encoder."""
 
 WEIGHT_AND_HAZARD = 6
 """`WeightMemory.latency` + `MembraneBank.hazard`."""
@@ -57,8 +60,9 @@ class Timing:
 class _Chain:
     """Everything that the kernel needs, as flat int64 arrays."""
 
-    pixels: Array  # (images * integers,) becomes an event
-    image_length: int
+    sends: Array  # what the encoder does with each input: see `InputTokens`
+    first_input: Array
+    encoder_depth: int
     # Per port.
     source: Array  # -1: the encoder, else a core
     core: Array
@@ -86,8 +90,9 @@ def chain_timing(net: FixedNetwork, schedule: Schedule, activity: Activity) -> T
     images = activity.images
     accepted, finished = np.zeros(images, np.int64), np.zeros(images, np.int64)
     done = _run(
-        chain.pixels,
-        chain.image_length,
+        chain.sends,
+        chain.first_input,
+        chain.encoder_depth,
         chain.source,
         chain.core,
         chain.room,
@@ -120,13 +125,15 @@ def _chain(net: FixedNetwork, schedule: Schedule, activity: Activity) -> _Chain:
     by_name = {p.name: p for p in net.projections}
     sources = [by_name[port.projection].source for _, port in ports]
     tokens = [port_tokens(net, schedule, activity, cores[k], p.projection) for k, p in ports]
+    inputs = input_tokens(net, activity)
     fire = cores[:-1]
     words = [word_tokens(net, activity, core).sent for core in fire]
     parts = max((w.shape[1] for w in words), default=1)
     padded = [np.pad(w, ((0, 0), (0, parts - w.shape[1]))) for w in words]
     return _Chain(
-        pixels=arrival(activity).reshape(-1),
-        image_length=int(np.prod(net.input.shape)),
+        sends=inputs.sends,
+        first_input=inputs.first,
+        encoder_depth=ENCODER_DEPTH[net.input.encoding],
         source=np.array([-1 if s == INPUT else order.index(s) for s in sources]),
         core=np.array([k for k, _ in ports]),
         room=np.array([port.queue_depth - 2 for _, port in ports]),
@@ -179,8 +186,9 @@ def _settle(net: FixedNetwork, schedule: Schedule, core: CorePlan) -> int:
 
 @njit(cache=True)
 def _run(  # type: ignore[no-untyped-def]
-    pixels,
-    image_length,
+    sends,
+    first_input,
+    encoder_depth,
     source,
     core,
     room,
@@ -252,14 +260,14 @@ def _run(  # type: ignore[no-untyped-def]
     values_left = np.zeros(cores, np.int64)
     out_valid = np.zeros(cores, np.bool_)
 
-    # Encoder (3 stages; -1 nothing, 0 silent integer, 1 event or marker) and readout.
-    taken_pixels, marker = 0, False
-    encode = np.full(3, -1, np.int64)
+    # Encoder (-1 nothing, 0 silent integer, 1 event or marker) and readout.
+    taken_inputs, accepted_images = 0, 0
+    encode = np.full(encoder_depth, -1, np.int64)
     filled, lane, last_word = False, 0, False
     score_valid, score_last, out_score, out_last = False, False, False, False
     results = 0
 
-    limit = 1000 + 64 * (len(steps) + len(pixels) + len(sent)) + 64 * steps.clip(0).sum()
+    limit = 1000 + 64 * (len(steps) + len(sends) + len(sent)) + 64 * steps.clip(0).sum()
     limit += 8 * splits.sum() * max(1, steps.max())
     cycle = 0
     while results < images:
@@ -274,7 +282,7 @@ def _run(  # type: ignore[no-untyped-def]
                 any_consumer = True
                 if not (taken[q] or can[q]):
                     ready = False
-        valid = encode[2] == 1
+        valid = encode[-1] == 1
         if valid and any_consumer:
             for q in range(ports):
                 if source[q] == -1:
@@ -282,21 +290,15 @@ def _run(  # type: ignore[no-untyped-def]
                         push[q] = True
                     taken[q] = (taken[q] or can[q]) and not ready
         if ready or not valid:
-            take = (not marker) and taken_pixels < images * image_length
-            encode[2] = encode[1] if encode[1] == 1 else -1
-            encode[1] = encode[0]
-            if marker:
-                encode[0] = 1
-            elif take:
-                encode[0] = 1 if pixels[taken_pixels] else 0
-            else:
-                encode[0] = -1
-            marker = False
-            if take:
-                if taken_pixels % image_length == 0:
-                    accepted[taken_pixels // image_length] = cycle
-                taken_pixels += 1
-                marker = taken_pixels % image_length == 0
+            for k in range(encoder_depth - 1, 0, -1):
+                encode[k] = encode[k - 1]
+            encode[0] = -1
+            if taken_inputs < len(sends):
+                if accepted_images < images and taken_inputs == first_input[accepted_images]:
+                    accepted[accepted_images] = cycle
+                    accepted_images += 1
+                encode[0] = 1 if sends[taken_inputs] else 0
+                taken_inputs += 1
 
         # Fire pipelines, pooling, serializers.
         for c in range(cores):

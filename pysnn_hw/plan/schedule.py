@@ -149,6 +149,11 @@ def outgoing_pool(net: SnnNetwork, core: CorePlan) -> Pool | None:
     return pool
 
 
+def keeps_current(net: SnnNetwork, population: str) -> bool:
+    """Whether a core gets the input once per image and keeps the current that it causes."""
+    return net.input.encoding == "constant" and any(p.source == INPUT for p in net.into(population))
+
+
 def port_geometry(net: SnnNetwork, schedule: Schedule, projection: str) -> ProjectionGeometry:
     """Tables of one projection under a schedule."""
     entry = next(p for p in net.projections if p.name == projection)

@@ -7,9 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork, Population
+from pysnn_hw.ir.snn import Array, FixedNetwork, Population
 from pysnn_hw.plan.activity import Activity, pooled, sent_values
-from pysnn_hw.plan.schedule import CorePlan, Schedule, outgoing_pool, port_geometry, scan_geometry
+from pysnn_hw.plan.schedule import (
+    CorePlan,
+    Schedule,
+    keeps_current,
+    outgoing_pool,
+    port_geometry,
+    scan_geometry,
+)
 
 STEP, INFERENCE, PROBE = -1, -2, -3
 """Markers among the steps of events."""
@@ -98,13 +105,34 @@ def word_tokens(net: FixedNetwork, activity: Activity, core: CorePlan) -> WordTo
     return WordTokens(result.reshape(-1, parts))
 
 
-def arrival(activity: Activity) -> Array:
-    """Whether each input integer becomes an event: bool (images, H * W * C), in input order."""
-    values = activity.inputs[:, 0].transpose(0, 2, 3, 1)
-    return np.asarray(values.reshape(values.shape[0], -1) != 0)
+@dataclass(frozen=True, eq=False)
+class InputTokens:
+    """What the encoder has to do, one advance each, all images in a row.
+
+    Attributes
+    ----------
+    sends
+        bool: whether it sends an event or a marker, rather than nothing.
+    first, last
+        int64 (images,): where each image begins, and what it ends with.
+    """
+
+    sends: Array
+    first: Array
+    last: Array
+
+
+def input_tokens(net: FixedNetwork, activity: Activity) -> InputTokens:
+    """Integers of an image (or, if events come in, those alone), and a marker after each step."""
+    values = activity.inputs.transpose(0, 1, 3, 4, 2)
+    sends = values.reshape(*values.shape[:2], -1) != 0
+    sends = np.concatenate([sends, np.ones((*sends.shape[:2], 1), bool)], axis=2)
+    taken = sends if net.input.encoding == "events" else np.ones_like(sends)
+    end = np.cumsum(taken.sum(axis=(1, 2)))
+    return InputTokens(sends[taken], np.append(0, end[:-1]), end - 1)
 
 
 def repeats(net: FixedNetwork, population: Population) -> int:
     """Timesteps that the core runs by itself."""
-    constant = any(p.source == INPUT for p in net.into(population.name))
+    constant = keeps_current(net, population.name)
     return net.total_steps if constant and population.kind == "fire" else 1

@@ -11,7 +11,7 @@ import numpy as np
 
 from pysnn_hw.golden import Result
 from pysnn_hw.ir.snn import FixedNetwork
-from pysnn_hw.verify.design import Design, Probe
+from pysnn_hw.verify.design import Design, Probe, winners
 from pysnn_hw.verify.words import unpack
 
 
@@ -141,5 +141,5 @@ def _score_mismatch(
     score, winner = design.scores(words)
     expected, got, what = int(result.scores[image, label]), int(score[0, 0]), "score"
     if expected == got:
-        expected, got, what = int(result.classes[image]), int(winner[0]), "winner"
+        expected, got, what = int(winners(result)[image]), int(winner[0]), "winner"
     return Mismatch(*where, what, name, label, 0, 0, expected, got, check["cycle"])

@@ -137,7 +137,7 @@ def cosim_vectors(design: Design, images: Array, golden: Result) -> dict[str, ob
     if trace is None:
         raise ValueError("golden has no trace")
     return {
-        "inputs": design.input_words(images).tolist(),
+        "inputs": [_integers(words) for words in design.input_words(images)],
         "boot": design.boot_words.tolist(),
         "outputs": _integers(design.expected_output(golden)),
         "probes": [

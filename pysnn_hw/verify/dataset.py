@@ -17,7 +17,7 @@ from pysnn_hw.ir.snn import Array, FixedNetwork
 from pysnn_hw.plan.schedule import Schedule
 from pysnn_hw.progress import Progress, silent
 from pysnn_hw.verify.compare import Mismatch, first_mismatch
-from pysnn_hw.verify.design import Design
+from pysnn_hw.verify.design import Design, classes_of
 from pysnn_hw.verify.harness import (
     NO_PRESSURE,
     RUN_FAST,
@@ -132,7 +132,7 @@ def run_dataset(
     net, schedule
         What to build.
     images
-        Raw integers (N, C, H, W).
+        Raw integers (N, C, H, W), or (N, T, C, H, W) for an input of events.
     folder
         Where the executable (kept for the next time) and a waveform go; None for a temporary
         folder, without a waveform.
@@ -250,6 +250,7 @@ def _gather(
         return np.concatenate(parts)
 
     decoded = [design.scores(chunk.run.output) for chunk in chunks]
+    scores, winner = (join(list(parts)) for parts in zip(*decoded, strict=True))
     seen = [
         (check["stream"], check["population"], min(check["seen"], check["items"]))
         for chunk in chunks
@@ -257,8 +258,8 @@ def _gather(
     ]
     lanes = {probe.population: probe.lanes for probe in design.probes}
     return HarnessResult(
-        scores=join([score for score, _ in decoded]),
-        classes=join([winner for _, winner in decoded]),
+        scores=scores,
+        classes=classes_of(design.net, scores, winner),
         started=join([chunk.run.started for chunk in chunks]),
         finished=join([chunk.run.finished for chunk in chunks]),
         run=join([np.full(len(c.run.started), k, np.int64) for k, c in enumerate(chunks)]),

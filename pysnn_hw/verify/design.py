@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from amaranth.back import verilog
+from amaranth.hdl import Const
+from amaranth.lib.data import StructLayout
 
 from pysnn_hw.golden import Result, Trace
 from pysnn_hw.hdl.accelerator import Accelerator
+from pysnn_hw.hdl.events import EventKind
 from pysnn_hw.ir.snn import Array, FixedNetwork
 from pysnn_hw.plan.schedule import Schedule
 from pysnn_hw.verify.words import Words, in_scan_order, pack, unpack, words_for
@@ -129,13 +132,32 @@ class Design:
         """The bit of an input word that says "last of its image"."""
         return 1 << int(self._accelerator.encoder.i_layout["last"].offset)
 
-    def input_words(self, images: Array) -> Words:
-        """Transfers on ``i``, (N, C * H * W) words in H, W, C order."""
-        values = np.moveaxis(images, 1, -1).reshape(len(images), -1).astype(np.int64)
+    @property
+    def input_width(self) -> int:
+        """32-bit words of one transfer on ``i``."""
+        return words_for(int(self._accelerator.encoder.i_layout.size))
+
+    def input_words(self, images: Array) -> list[Words]:
+        """Transfers on ``i`` of each image: (transfers, `input_width`) words in H, W, C order."""
+        if self.net.input.encoding == "events":
+            return [self._event_words(image) for image in images]
+        values = np.moveaxis(images, 1, -1).reshape(len(images), -1, 1).astype(np.int64)
         words = values & (self.last_bit - 1)
         words[:, -1] |= self.last_bit
-        packed: Words = words.astype(np.uint32)
-        return packed
+        return list(words.astype(np.uint32))
+
+    def _event_words(self, image: Array) -> Words:
+        """Events of one image (T, C, H, W), and a marker after each step."""
+        layout = self._accelerator.encoder.i_layout
+        parts = []
+        for step, values in enumerate(np.moveaxis(image, 1, -1).astype(np.int64)):
+            y, x, c = np.nonzero(values)
+            ends = EventKind.INFERENCE if step == len(image) - 1 else EventKind.STEP
+            rows = {"y": y, "x": x, "c": c, "value": values[y, x, c]}
+            fields = {name: np.append(row, 0) for name, row in rows.items()}
+            fields["kind"] = np.append(np.zeros_like(y), Const.cast(ends).value)
+            parts.append(_packed(layout, fields, self.input_width))
+        return np.concatenate(parts)
 
     @cached_property
     def boot_words(self) -> Words:
@@ -159,16 +181,10 @@ class Design:
             "error": np.zeros((images, classes), np.int64),
             "last": np.zeros((images, classes), np.int64),
         }
-        fields["winner"][:, -1] = result.classes
+        fields["winner"][:, -1] = winners(result)
         fields["error"][:, -1] = 0 if errors is None else errors
         fields["last"][:, -1] = 1
-        packed = np.zeros((images, classes), np.uint64)
-        for name, values in fields.items():
-            field = layout[name]
-            mask = np.uint64((1 << field.width) - 1)
-            packed |= (values.astype(np.int64).astype(np.uint64) & mask) << np.uint64(field.offset)
-        words: Words = packed[..., None].view("<u4")[..., : self.output_words]
-        return words
+        return _packed(layout, fields, self.output_words)
 
     def scores(self, output: Words) -> tuple[Array, Array]:
         """Scores (N, classes) and winners (N,) of transfers on ``o``, (N, classes, words)."""
@@ -177,3 +193,30 @@ class Design:
         whole = unpack(output, 1, int(layout.size), signed=False)[..., 0]
         winner = whole >> layout["winner"].offset & ((1 << layout["winner"].width) - 1)
         return score, winner[:, -1]
+
+
+def winners(result: Result) -> Array:
+    """What the hardware calls the winner of each image, int64 (N,).
+
+    It knows no class -1, by which golden says that nothing was counted: ties go to the lowest
+    index, then as ever.
+    """
+    return np.where(result.classes < 0, result.scores.argmax(axis=1), result.classes)
+
+
+def classes_of(net: FixedNetwork, scores: Array, winner: Array) -> Array:
+    """Inverse of `winners`: the class of each image, -1 where spikes are counted and none came."""
+    if net.readout.mode != "count":
+        return winner
+    return np.where(scores.max(axis=1) > 0, winner, -1)
+
+
+def _packed(layout: StructLayout, fields: Mapping[str, Array], width: int) -> Words:
+    """Arrays of one shape as words: (*shape, width)."""
+    packed = np.zeros(next(iter(fields.values())).shape, np.uint64)
+    for name, values in fields.items():
+        field = layout[name]
+        mask = np.uint64((1 << field.width) - 1)
+        packed |= (values.astype(np.int64).astype(np.uint64) & mask) << np.uint64(field.offset)
+    words: Words = packed[..., None].view("<u4")[..., :width]
+    return words

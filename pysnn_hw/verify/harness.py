@@ -111,6 +111,7 @@ def harness_source(design: Design) -> str:
     return environment.get_template("harness.cpp.j2").render(
         classes=design.classes,
         output_words=design.output_words,
+        input_words=design.input_width,
         timesteps=design.net.total_steps,
         probes=design.probes,
         streams=design.inner_streams,
@@ -137,17 +138,18 @@ def write_vectors(
     design
         The accelerator.
     images
-        Raw integers (N, C, H, W).
+        Raw integers (N, C, H, W), or (N, T, C, H, W) for an input of events.
     golden
         Result of the same images; None to compare nothing.
     path
         The file.
     transfers
-        Words to send for each image, if not the image's own (to send malformed ones).
+        Words to send for each image, if not the image's own (to send malformed ones): each
+        (transfers, `Design.input_width`).
     errors
         Expected error bit of each image; None for zeros.
     """
-    inputs = list(design.input_words(images)) if transfers is None else transfers
+    inputs = design.input_words(images) if transfers is None else transfers
     trace = None if golden is None else golden.trace
     boot, lengths = design.boot_words, np.array([len(row) for row in inputs])
     header = [len(inputs), golden is not None, trace is not None, trace is not None, len(boot)]

@@ -120,7 +120,7 @@ def test_misplaced_last_is_reported_and_the_next_image_is_clean(setting, folder)
     net, schedule, images = setting
     design, tool = Design(net, schedule), find_verilator()
     executable = build_harness(tool, design, folder)
-    words = design.input_words(images)
+    words = np.stack(design.input_words(images))[..., 0]
     last = design.last_bit
     size = words.shape[1]
     sent, seen, errors = [], images.copy(), np.zeros(len(images), np.int64)
