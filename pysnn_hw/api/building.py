@@ -88,7 +88,7 @@ def build(
         If file, board or data set are unusable, the design does not fit, or a tool fails.
     """
     net, target = load(Path(network)), load_board(board)
-    dataset = images_for(net.input, data)
+    dataset = images_for(net, data)
     chosen = chosen_schedule(net, target, dataset, schedule, progress)
     predicted = evaluate(net, chosen, target, sample_activity(net, dataset))
 

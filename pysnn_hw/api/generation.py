@@ -70,7 +70,7 @@ def generate(
         If file, board or data set are unusable.
     """
     net, target, folder = load(Path(network)), load_board(board), Path(output)
-    dataset = images_for(net.input, data)
+    dataset = images_for(net, data)
     chosen = chosen_schedule(net, target, dataset, schedule, progress)
     progress("generate", 0, 1)
     verilog, plan_file = folder / f"{TOP}.v", folder / "schedule.json"

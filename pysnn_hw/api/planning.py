@@ -103,7 +103,7 @@ def plan(
     """
     net = load(Path(network))
     target = load_board(board)
-    dataset = images_for(net.input, data)
+    dataset = images_for(net, data)
     progress(f"plan {target.name}", 0, 1)
     activity = sample_activity(net, dataset)
     planned = planner.plan(net, target, activity, target_cycles=target_cycles)

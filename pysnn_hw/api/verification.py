@@ -84,7 +84,7 @@ def verify(
         If file, board or data set are unusable, or a tool is missing.
     """
     net, target = load(Path(network)), load_board(board or DEFAULT_BOARD)
-    dataset = images_for(net.input, data)
+    dataset = images_for(net, data)
     chosen = chosen_schedule(net, target, dataset, schedule, progress)
     folder = Path(output) if output is not None else Path(network).with_suffix(".verify")
     report = checks.verify(net, chosen, dataset.x_test[:images], folder, progress=progress)
