@@ -108,8 +108,8 @@ CONVERSION: Mapping[str, Any] = {
         Method,
         _knob(
             "rate: plain spikes. ecc: scales by layer, at the largest activation. signed: spikes "
-            "that can be taken back. qcfs: trained a little, for T = 1. hybrid: trained through "
-            "time, for binary spikes."
+            "that can be taken back. srp, cos: a short first run says where each neuron starts. "
+            "qcfs: trained a little, for T = 1. hybrid: trained through time, for binary spikes."
         ),
     ],
     "tau": Annotated[float, _knob("Initial membrane, as a share of the threshold.", min=0, max=1)],
@@ -137,7 +137,7 @@ CONVERSION: Mapping[str, Any] = {
     "early_exit": Annotated[
         float,
         _knob(
-            "Stop when scores are so far apart that this share of images keeps its class; 0: never.",
+            "Stop once the lead is such that this share of images keeps its class; 0: never.",
             min=0,
             max=1,
         ),

@@ -10,8 +10,11 @@ import numpy as np
 
 from pysnn_hw.convert.calibrate import Calibration, thresholds
 from pysnn_hw.convert.correction import correct_biases, correction_images, mean_activations
+from pysnn_hw.convert.cos import cos_network
 from pysnn_hw.convert.ecc import share_scales
+from pysnn_hw.convert.encoding import SEED, with_bernoulli_input
 from pysnn_hw.convert.float_sim import BATCH
+from pysnn_hw.convert.gate import with_gates
 from pysnn_hw.convert.hybrid.method import hybrid_network
 from pysnn_hw.convert.hybrid.training import HybridTraining
 from pysnn_hw.convert.keep_batchnorm import keep_batchnorm
@@ -20,15 +23,33 @@ from pysnn_hw.convert.prepare import prepare, with_batchnorm
 from pysnn_hw.convert.preprocessing import Preprocessing
 from pysnn_hw.convert.qcfs import Training, finetune
 from pysnn_hw.convert.rate import rate_network, with_hard_reset
-from pysnn_hw.convert.recipe import BatchNormForm, Method, Recipe, Reset
+from pysnn_hw.convert.readout import (
+    count_readout,
+    first_spike_readout,
+    sampled_readout,
+    with_early_exit,
+)
+from pysnn_hw.convert.recipe import (
+    BatchNormForm,
+    Encoding,
+    MaxPooling,
+    Method,
+    Reading,
+    Recipe,
+    Reset,
+)
 from pysnn_hw.convert.sample import sample_activations
 from pysnn_hw.convert.signed import signed_network
 from pysnn_hw.convert.skeleton import Skeleton
+from pysnn_hw.convert.srp import srp_network
 from pysnn_hw.errors import ModelError
 from pysnn_hw.ir.ann import AnnGraph, evaluate
 from pysnn_hw.ir.check import check_network
-from pysnn_hw.ir.snn import Array, SnnNetwork
+from pysnn_hw.ir.snn import PLAIN, Array, SnnNetwork
 from pysnn_hw.progress import Progress, silent
+
+READOUT_IMAGES = 256
+"""Images that the threshold of a firing last layer is chosen on."""
 
 
 def convert(
@@ -46,6 +67,12 @@ def convert(
     reset: Reset = "soft",
     batchnorm: BatchNormForm = "folded",
     bias_correction: bool = True,
+    probe: int = 4,
+    max_pool: MaxPooling = "running",
+    encoding: Encoding = "constant",
+    seed: int = SEED,
+    readout: Reading = "potential",
+    early_exit: float = 0.0,
     training: Training | HybridTraining | None = None,
     labels: Array | None = None,
     preprocessing: Preprocessing | None = None,
@@ -70,10 +97,12 @@ def convert(
         ``rate``: spikes of T steps, times the threshold, stand for the activation. ``ecc``: the
         same with one threshold per layer, and per group of layers that meet in a sum, at the
         largest activation (`ecc.share_scales`). ``signed``: with neurons that can take spikes back
-        (`signed_network`). ``qcfs``: ``rate``, then weights and thresholds are trained on the
-        images at the activation that spikes compute (`qcfs.finetune`); wants thousands of images,
-        and T = 1. ``hybrid``: thresholds are balanced on single steps, then the spiking network
-        itself is trained through time (`hybrid`); wants binary spikes and thousands of images.
+        (`signed_network`). ``srp`` and ``cos``: after a short first run, neurons that fired too
+        early stay silent, or start a threshold off (`srp`, `cos`). ``qcfs``: ``rate``, then weights
+        and thresholds are trained on the images at the activation that spikes compute
+        (`qcfs.finetune`); wants thousands of images, and T = 1. ``hybrid``: thresholds are balanced
+        on single steps, then the spiking network itself is trained through time (`hybrid`); wants
+        binary spikes and thousands of images.
     calibration, per_channel, percentile
         How thresholds are chosen, see `calibrate.thresholds`; by default by ``mse`` per channel,
         for ``ecc`` by ``max`` per layer.
@@ -86,6 +115,21 @@ def convert(
         (`keep_batchnorm`): the same spikes from weights as they were trained.
     bias_correction
         Let biases make up for what channels lose on average (`correct_biases`).
+    probe
+        Timesteps of the first run of ``srp`` and ``cos``.
+    max_pool
+        ``running``: the running maximum, which is exact. ``gate``: see `with_gates`.
+    encoding
+        ``constant``: the image itself in every timestep. ``bernoulli``: random spikes, see
+        `with_bernoulli_input`.
+    seed
+        Of ``bernoulli``, and of readout ``sampled``.
+    readout
+        How the class is read: from the ``potential`` of the last layer, the ``count`` of its
+        spikes, its ``first`` spike, or ``sampled`` from the softmax of the potentials (`readout`).
+    early_exit
+        If positive, stop once scores are far enough apart, such that at least this share of the
+        calibration images keep their class (`with_early_exit`).
     training
         Of methods ``qcfs`` (a `Training`) and ``hybrid`` (a `HybridTraining`).
     labels
@@ -115,6 +159,12 @@ def convert(
         reset=reset,
         batchnorm=batchnorm,
         bias_correction=bias_correction,
+        probe=probe,
+        max_pool=max_pool,
+        encoding=encoding,
+        seed=seed,
+        readout=readout,
+        early_exit=early_exit,
     )
     _check_training(method, training)
     given = preprocessing or Preprocessing()
@@ -129,9 +179,11 @@ def convert(
             _probabilities(_scores(prepared, absorbed, images)) if labels is None else labels,
             timesteps=timesteps,
             tau=tau,
+            seed=seed if encoding == "bernoulli" else None,
             training=training if isinstance(training, HybridTraining) else HybridTraining(),
             progress=progress,
         )
+        net = _read(net, images, recipe)
         told = _provenance(recipe, given, len(images))
         return replace(net, provenance={**told, **net.provenance})
     found = _thresholds(prepared, skeleton, absorbed.apply(images), recipe)
@@ -143,10 +195,7 @@ def convert(
         spike_max=recipe.spike_max,
         tau=tau,
     )
-    if reset == "hard":
-        net = with_hard_reset(net)
-    if method == "signed":
-        net = signed_network(net)
+    net = _with_neurons(net, recipe)
     check_network(net)
     if bias_correction:
         some = images[:: max(1, len(images) // correction_images(timesteps))]
@@ -159,7 +208,46 @@ def convert(
     if batchnorm == "kept":
         unfolded, _ = with_batchnorm(graph, given)
         net = keep_batchnorm(net, unfolded, 1 / (absorbed.scale * absorbed.std[0]))
+    net = _read(net, images, recipe)
     return replace(net, provenance={**net.provenance, **_provenance(recipe, given, len(images))})
+
+
+def _with_neurons(net: SnnNetwork, recipe: Recipe) -> SnnNetwork:
+    """A rate-coded ``net`` with the neurons, the pooling and the input that were asked for."""
+    if recipe.reset == "hard":
+        net = with_hard_reset(net)
+    match recipe.method:
+        case "signed":
+            net = signed_network(net)
+        case "srp":
+            net = srp_network(net, recipe.probe)
+        case "cos":
+            net = cos_network(net, recipe.probe)
+    if recipe.max_pool == "gate":
+        net = with_gates(net)
+    if recipe.encoding == "bernoulli":
+        net = with_bernoulli_input(net, recipe.seed)
+    return net
+
+
+def _read(net: SnnNetwork, images: Array, recipe: Recipe) -> SnnNetwork:
+    """``net`` with the readout that was asked for."""
+    if recipe.readout in ("count", "first"):
+        net = count_readout(
+            net,
+            images[:: max(1, len(images) // READOUT_IMAGES)],
+            calibration=recipe.chosen_calibration,
+            spike_max=recipe.spike_max,
+            percentile=recipe.percentile,
+            tau=recipe.tau,
+            neuron=PLAIN if recipe.readout == "first" else net.populations[0].neuron,
+        )
+    if recipe.readout == "first":
+        net = first_spike_readout(net)
+    if recipe.readout == "sampled":
+        net = sampled_readout(net, recipe.seed)
+    check_network(net)
+    return with_early_exit(net, images, recipe.early_exit) if recipe.early_exit else net
 
 
 def _check_training(method: Method, training: Training | HybridTraining | None) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from pysnn_hw.convert.rounding import round_nearest, round_with_feedback
 from pysnn_hw.convert.steps import channel_steps, shared_step
 from pysnn_hw.errors import ModelError
 from pysnn_hw.ir.check import check_fixed, check_network
-from pysnn_hw.ir.snn import Array, FixedNetwork, Population, Projection, SnnNetwork
+from pysnn_hw.ir.snn import Array, FixedNetwork, Population, Projection, Readout, SnnNetwork
 from pysnn_hw.ir.widths import post_fire_interval
 
 MIN_BITS, MAX_BITS = 2, 8
@@ -74,8 +75,9 @@ def quantize(net: SnnNetwork, weight_bits: int = 8, images: Array | None = None)
         net.input,
         tuple(_population(p, steps[p.name]) for p in net.populations),
         projections,
-        net.readout,
+        _readout(net.readout, steps[net.populations[-1].name]),
         {**net.provenance, "weight_bits": weight_bits, "calibrated_rounding": bool(moments)},
+        net.probe,
     )
     biased = {p.name for p in net.populations if p.bias.any()}
     fixed = with_warnings(with_ranges(fixed), biased)
@@ -196,6 +198,13 @@ def _population(population: Population, step: Array) -> Population:
     threshold = np.maximum(1, whole(population.threshold / step))
     v_init = _start(population, threshold, step)
     return replace(population, bias=bias, threshold=threshold, v_init=v_init)
+
+
+def _readout(readout: Readout, step: Array) -> Readout:
+    """``readout`` whose margin and noise are in whole steps of the scores."""
+    margin = math.ceil(readout.margin / step[0]) if readout.margin else 0
+    noise = tuple(int(value) for value in whole(np.array(readout.noise, np.float64) / step[0]))
+    return replace(readout, margin=margin, noise=noise)
 
 
 def _start(population: Population, threshold: Array, step: Array) -> Array:

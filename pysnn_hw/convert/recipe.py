@@ -7,15 +7,22 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from pysnn_hw.convert.calibrate import CALIBRATIONS, Calibration
+from pysnn_hw.convert.encoding import SEED
 from pysnn_hw.errors import ModelError
-from pysnn_hw.ir.check import MAX_SPIKE
+from pysnn_hw.ir.check import MAX_SEED, MAX_SPIKE
 
-Method = Literal["rate", "ecc", "signed", "qcfs", "hybrid"]
+Method = Literal["rate", "ecc", "signed", "srp", "cos", "qcfs", "hybrid"]
 METHODS: tuple[Method, ...] = get_args(Method)
 Reset = Literal["soft", "hard"]
 RESETS: tuple[Reset, ...] = get_args(Reset)
 BatchNormForm = Literal["folded", "kept"]
 BATCHNORM_FORMS: tuple[BatchNormForm, ...] = get_args(BatchNormForm)
+MaxPooling = Literal["running", "gate"]
+MAX_POOLINGS: tuple[MaxPooling, ...] = get_args(MaxPooling)
+Encoding = Literal["constant", "bernoulli"]
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
+Reading = Literal["potential", "count", "first", "sampled"]
+READINGS: tuple[Reading, ...] = get_args(Reading)
 
 MAX_TIMESTEPS = 1 << 12
 MAX_LEVELS = 8
@@ -42,6 +49,12 @@ class Recipe:
     reset: Reset = "soft"
     batchnorm: BatchNormForm = "folded"
     bias_correction: bool = True
+    probe: int = 4
+    max_pool: MaxPooling = "running"
+    encoding: Encoding = "constant"
+    seed: int = SEED
+    readout: Reading = "potential"
+    early_exit: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.timesteps <= MAX_TIMESTEPS:
@@ -59,6 +72,17 @@ class Recipe:
             raise ModelError("percentile", f"must be in 0..100, not {self.percentile}")
         if not 0 <= self.tau <= 1:
             raise ModelError("tau", f"must be in 0..1, not {self.tau}")
+        if not 1 <= self.probe <= MAX_TIMESTEPS:
+            raise ModelError("probe", f"must be 1..{MAX_TIMESTEPS} timesteps, not {self.probe}")
+        _check_choice("max_pool", self.max_pool, MAX_POOLINGS)
+        _check_choice("encoding", self.encoding, ENCODINGS)
+        _check_choice("readout", self.readout, READINGS)
+        if not 1 <= self.seed <= MAX_SEED:
+            raise ModelError("seed", f"must be 1..{MAX_SEED}, not {self.seed}")
+        if not 0 <= self.early_exit <= 1:
+            raise ModelError("early_exit", f"must be in 0..1, not {self.early_exit}")
+        if self.probes:
+            _check_probing(self)
         if self.method == "qcfs":
             _check_qcfs(self)
         if self.method == "hybrid":
@@ -68,6 +92,11 @@ class Recipe:
     def spike_max(self) -> int:
         """Largest value of one spike."""
         return 2**self.levels - 1 if self.counts is None else self.counts
+
+    @property
+    def probes(self) -> bool:
+        """Whether a first run decides how neurons start into the one that counts."""
+        return self.method in ("srp", "cos")
 
     @property
     def chosen_calibration(self) -> Calibration:
@@ -87,6 +116,10 @@ class Recipe:
         if self.chosen_calibration != "percentile":
             del found["percentile"]
         del found["levels" if self.counts else "counts"]
+        if not self.probes:
+            del found["probe"]
+        if self.encoding == "constant" and self.readout != "sampled":
+            del found["seed"]
         if self.method == "hybrid":
             for name in ("calibration", "per_channel", "bias_correction"):
                 del found[name]
@@ -99,11 +132,23 @@ def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
         raise ModelError(name, f"{value!r} is unknown", f"use {listed}")
 
 
+def _check_probing(recipe: Recipe) -> None:
+    if recipe.encoding != "constant":
+        raise ModelError("encoding", f"must be constant for {recipe.method}, which runs it twice")
+    if recipe.reset == "hard":
+        raise ModelError("reset", f"must be soft for {recipe.method}")
+    if recipe.readout == "first":
+        problem = f"first does not go with {recipe.method}: its probe would fire it"
+        raise ModelError("readout", problem, "use count")
+
+
 def _check_qcfs(recipe: Recipe) -> None:
     if recipe.timesteps > 1 or recipe.reset == "hard" or recipe.tau != 0.5:
         raise ModelError(
             "method", "qcfs is for one timestep, soft reset and tau 0.5", "use rate or signed"
         )
+    if recipe.encoding != "constant":
+        raise ModelError("encoding", "must be constant for qcfs")
     if recipe.batchnorm == "kept":
         raise ModelError(
             "batchnorm", "kept makes no sense where weights are trained on", "use folded"
@@ -117,6 +162,8 @@ def _check_hybrid(recipe: Recipe) -> None:
         )
     if recipe.reset == "hard" or recipe.batchnorm == "kept":
         raise ModelError("method", "hybrid is for soft reset and folded batch norm")
+    if recipe.max_pool == "gate":
+        raise ModelError("max_pool", "must be running for hybrid")
     for name in ("calibration", "per_channel"):
         if getattr(recipe, name) is not None:
             raise ModelError(name, "has no meaning for hybrid, which balances its thresholds")

@@ -196,7 +196,7 @@ def compile_program(net: FixedNetwork, dtype: npt.DTypeLike | None = None) -> Pr
         net.total_steps,
         0 if net.probe is None else net.probe.steps,
         NO_PROBE if net.probe is None else _RULE[net.probe.rule],
-        net.readout.margin,
+        int(net.readout.margin),
         np.array(net.readout.noise, np.int64),
         np.uint32(net.readout.seed),
     )

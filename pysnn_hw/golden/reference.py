@@ -152,7 +152,7 @@ def bernoulli(x: Array, peak: int, seed: int) -> Array:
     return np.asarray(np.sign(x) * (u < a + (a >> (bits - 1))))
 
 
-def votes(membranes: Array, noise: tuple[int, ...], seed: int) -> Array:
+def votes(membranes: Array, noise: tuple[float, ...], seed: int) -> Array:
     """Votes of all steps, (N, classes), for membranes (N, T, classes)."""
     _, steps, classes = membranes.shape
     random = random_words(seed)

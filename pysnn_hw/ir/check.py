@@ -86,6 +86,8 @@ def check_fixed(net: FixedNetwork) -> None:
                     raise NetworkError(where, f"{value} does not fit in 32 bits")
     for projection in net.projections:
         _check_integers(f"projection {projection.name!r}: weight", projection.weight, WEIGHT_RANGE)
+    if any(value != int(value) for value in (net.readout.margin, *net.readout.noise)):
+        raise NetworkError("readout", "margin or noise is no integer", "quantise the network first")
     _check_widths(net)
 
 

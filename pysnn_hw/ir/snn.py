@@ -303,14 +303,14 @@ class Readout:
     seed, noise
         Only with ``sampled``. For each class in each step, in order, a 32-bit xorshift generator
         advances from ``seed`` (1..2**32 - 1), anew for every image; its top eight bits choose
-        among the 256 integers of ``noise``. Scaled quantiles of the Gumbel distribution make votes
-        samples of the softmax.
+        among the 256 values of ``noise``. Scaled quantiles of the Gumbel distribution make votes
+        samples of the softmax. Like ``margin``, they are whole numbers in a `FixedNetwork`.
     """
 
     mode: Literal["potential", "count", "sampled"] = "potential"
-    margin: int = 0
+    margin: float = 0
     seed: int = 0
-    noise: tuple[int, ...] = ()
+    noise: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pysnn_hw.convert.encoding import with_bernoulli_input
 from pysnn_hw.convert.hybrid.balance import balanced_network
 from pysnn_hw.convert.hybrid.learning import finetune
 from pysnn_hw.convert.hybrid.training import HybridTraining
@@ -23,6 +24,7 @@ def hybrid_network(
     *,
     timesteps: int,
     tau: float,
+    seed: int | None = None,
     training: HybridTraining,
     progress: Progress = silent,
 ) -> SnnNetwork:
@@ -34,6 +36,8 @@ def hybrid_network(
         As `balanced_network` takes them.
     images, targets
         As `finetune` takes them.
+    seed
+        Of random input spikes (`with_bernoulli_input`); None: the input is constant.
     training
         Options of both.
     progress
@@ -53,6 +57,8 @@ def hybrid_network(
         training=training,
         progress=progress,
     )
+    if seed is not None:
+        net = with_bernoulli_input(net, seed)
     check_network(net)
     found = finetune(net, images, targets, training, progress=progress)
     told = {"training": training.to_json(), "held_out_accuracy": list(found.history)}
