@@ -36,8 +36,8 @@ def stdb_slope(
 
 
 def linear_slope(n: torch.Tensor, alpha: float) -> torch.Tensor:
-    """``alpha * max(0, 1 - |n|)``."""
-    return alpha * (1 - n.abs()).clamp(min=0)
+    """``alpha * max(0, 1 - |n|)``, in the place of ``n``."""
+    return n.abs_().neg_().add_(1).clamp_(min=0).mul_(alpha)
 
 
 def fire(
@@ -58,14 +58,15 @@ def fire(
     """
     import torch
 
-    n = u / theta - 1
-    spikes = (u > theta).to(u.dtype)
-    if not n.requires_grad:
-        return spikes, torch.where(spikes > 0, float(step), fired)
-    held = n.detach()
-    if training.surrogate == "stdb":
-        slope = stdb_slope(step - fired, training.alpha, training.beta, training.stdb_cutoff)
+    above = u > theta
+    spikes = above.to(u.dtype)
+    if not u.requires_grad:
+        return spikes, fired
+    held = u.detach()
+    if training.surrogate == "linear":
+        slope = linear_slope((held / theta).sub_(1), training.alpha)
     else:
-        slope = linear_slope(held, training.alpha)
+        slope = stdb_slope(step - fired, training.alpha, training.beta, training.stdb_cutoff)
+        fired = torch.where(above, float(step), fired)
     # The second term is exactly zero; only its gradient counts.
-    return spikes + slope * (n - held), torch.where(spikes > 0, float(step), fired)
+    return spikes + slope.div(theta) * (u - held), fired

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     """By population: membranes and steps of the last spikes, (N, C, H, W)."""
 
 
+CHUNK = 10
+"""Timesteps at a time where nothing is learnt."""
+
+
 class Unrolled:
     """The network with weights and biases that learn.
 
@@ -98,7 +102,7 @@ class Unrolled:
         net = self.net
         steps = net.timesteps
         width = self.training.segment or steps
-        events = _events(net, x, rng)
+        events = _events(net, x, rng, steps)
         keep = _masks(net, len(x), dropout, rng)
         state = self._start(len(x))
         for first in range(0, steps, width):
@@ -116,11 +120,11 @@ class Unrolled:
         state = self._start(len(x))
         found = -np.inf
         target = self.net.population(name)
-        for t in range(steps):
-            here = range(t, t + 1)
-            sent = {INPUT: _step_input(self.net, x, rng)}
+        for first in range(0, steps, CHUNK):
+            here = range(first, min(first + CHUNK, steps))
+            sent = {INPUT: _events(self.net, x, rng, len(here))}
             state = self._advance(here, sent, {}, state, upstream)
-            found = max(found, float(self._current(target, sent, 1).max()))
+            found = max(found, float(self._current(target, sent, len(here)).max()))
         return found
 
     def _start(self, images: int) -> State:
@@ -165,7 +169,7 @@ class Unrolled:
                     v = v * (1 - 2.0**-population.neuron.leak)
                 u = v + current
                 s, fired = fire(u, theta, fired, t, self.training)
-                v = u - theta * s.detach()
+                v = torch.addcmul(u, theta, s.detach(), value=-1)
                 spikes.append(s)
             after[name] = v, fired
             out = torch.stack(spikes)
@@ -223,28 +227,25 @@ class Unrolled:
         return replace(self.net, populations=populations, projections=projections)
 
 
-def _events(net: SnnNetwork, x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """What the input sends: (1, N, C, H, W) if it is the same in every step, else (T, ...)."""
-    import torch
-
-    if net.input.encoding == "constant":
-        return _step_input(net, x, rng)
-    return torch.cat([_step_input(net, x, rng) for _ in range(net.timesteps)])
-
-
-def _step_input(net: SnnNetwork, x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """What the input sends in one step, (1, N, C, H, W).
-
-    Random spikes have the law of the hardware's generator, but are drawn anew for every batch.
-    """
+def _events(net: SnnNetwork, x: torch.Tensor, rng: torch.Generator, steps: int) -> torch.Tensor:
+    """What the input sends: (1, N, C, H, W) if it is the same in every step, else (steps, ...)."""
     import torch
 
     if net.input.encoding == "constant":
         return x[None]
-    bits = net.input.peak.bit_length()
-    size = x.abs()
+    return torch.stack([random_spikes(x, net.input.peak, rng) for _ in range(steps)])
+
+
+def random_spikes(x: torch.Tensor, peak: int, rng: torch.Generator) -> torch.Tensor:
+    """Signed unit events for the integers ``x``, of the law that `Input.peak` tells.
+
+    The hardware's generator draws the same bits for every image; training sees fresh ones.
+    """
+    import torch
+
+    bits, size = peak.bit_length(), x.abs()
     draw = torch.randint(0, 1 << bits, x.shape, generator=rng)
-    return (torch.sign(x) * (draw < size + torch.floor(size / 2 ** (bits - 1))))[None]
+    return torch.sign(x) * (draw < size + torch.floor(size / 2 ** (bits - 1)))
 
 
 def _masks(

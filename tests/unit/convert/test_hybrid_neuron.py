@@ -10,11 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pysnn_hw.convert.encoding import with_bernoulli_input
 from pysnn_hw.convert.float_sim import simulate_float
-from pysnn_hw.convert.hybrid.unrolled import Unrolled, _step_input
+from pysnn_hw.convert.hybrid.unrolled import Unrolled, random_spikes
 from pysnn_hw.errors import ModelError
 from pysnn_hw.golden import simulate
-from pysnn_hw.ir.snn import Input, Neuron, Pool
+from pysnn_hw.ir.snn import Neuron, Pool
 from tests.networks import random_images, random_network
 from tests.unit.convert.hybrid_nets import IDLE, as_input, dense, images_of, random_dense, run
 
@@ -146,16 +147,27 @@ def test_in_floating_point_it_is_the_simulated_network(leak):
 
 
 def test_random_spikes_have_the_law_of_the_hardware():
-    net = replace(
-        random_dense(sizes=(4, 3, 2, 2)),
-        input=Input((4, 1, 1), (100, 100, 100, 100), 0, 227, "bernoulli", 5),
-    )
-    # 127 is the peak and always fires, 0 never; the others by |x| / 128, from 64 on one more.
-    x = torch.tensor([0.0, 127.0, -100.0, 20.0]).view(1, 4, 1, 1).expand(20_000, 4, 1, 1)
-    sent = _step_input(net, x, torch.Generator().manual_seed(0))[0].mean(0).ravel().numpy()
+    """127 is the peak and always fires, 0 never; others by |x| / 128, from 64 on by one more."""
+    x = torch.tensor([0.0, 127.0, -100.0, 20.0]).expand(20_000, 4)
+    sent = random_spikes(x, 127, torch.Generator().manual_seed(0)).mean(0).numpy()
     assert sent[0] == 0
     assert sent[1] == 1
     np.testing.assert_allclose(sent[2:], [-101 / 128, 20 / 128], atol=0.015)
+
+
+@FEW_TRIALS
+@given(st.integers(0, 10**6))
+def test_random_input_drives_the_network_as_in_integers(seed):
+    """Other bits, the same rates: scores agree on average over images that are all the same."""
+    rng = np.random.default_rng(seed)
+    net = with_bernoulli_input(random_dense(seed, timesteps=40), 1 + seed)
+    images = np.repeat(images_of(net, 1, seed), 60, 0)
+    scores = Unrolled(net, IDLE).scores(as_input(net, images), torch.Generator().manual_seed(seed))
+    ours = scores.detach().numpy()
+    theirs = simulate_float(
+        replace(net, input=replace(net.input, seed=int(rng.integers(1, 99)))), images[:1]
+    ).scores
+    assert (np.abs(theirs - ours.mean(0)) <= 6 * ours.std(0) + 1e-6).all()
 
 
 def test_refusals():
