@@ -124,14 +124,22 @@ def compare(
 
 
 def telling(points: Sequence[Examined]) -> tuple[int, int]:
-    """The (T, n) that most methods can do, and of those where they differ most."""
-    accuracies: dict[tuple[int, int], list[float]] = defaultdict(list)
+    """The (T, n) at which layers tell most.
+
+    Of those that most methods can do, and do at least half as well as the original network, where
+    they differ most.
+    """
+    found: dict[tuple[int, int], list[float]] = defaultdict(list)
     for p in points:
         if not p.problem:
-            accuracies[p.candidate.timesteps, p.candidate.levels].append(p.accuracy)
-    return max(
-        accuracies, key=lambda k: (len(accuracies[k]), max(accuracies[k]) - min(accuracies[k]))
-    )
+            share = p.accuracy / max(p.original_accuracy, 1e-9)
+            found[p.candidate.timesteps, p.candidate.levels].append(share)
+
+    def merit(place: tuple[int, int]) -> tuple[int, float]:
+        shares = found[place]
+        return sum(share >= 0.5 for share in shares), max(shares) - min(shares)
+
+    return max(found, key=merit)
 
 
 class _Known:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pysnn_hw.report.figure import INK, svg
 
@@ -18,12 +20,15 @@ if TYPE_CHECKING:
 
 COLOURS = ("#2f6fed", "#12908e", "#e08a00", "#8b5cf6", "#c2410c", "#65a30d", "#be185d", "#475569")
 MARKS = "os^Dv<>P"
-FLOOR = 25.0
-"""Points below the original accuracy that an axis shows at most."""
+ROW = 5
+"""Entries of a legend side by side."""
+LINEAR = 0.5
+"""Points of loss below which the axis of losses is linear; above it is logarithmic."""
+LOSSES = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 
 
 def against_steps(points: Points, original: float) -> str:
-    """Accuracy against T, a panel for each n."""
+    """Loss against T, a panel for each n."""
     return _panels(
         "accuracy against timesteps",
         points,
@@ -36,7 +41,7 @@ def against_steps(points: Points, original: float) -> str:
 
 
 def against_levels(points: Points, original: float) -> str:
-    """Accuracy against n, a panel for each T."""
+    """Loss against n, a panel for each T."""
     return _panels(
         "accuracy against bits of a spike",
         points,
@@ -71,14 +76,14 @@ def _panels(
                     (p for p in done if p.method == method and panel(p) == value), key=across
                 )
                 x = [ticks.index(across(p)) for p in mine]
-                axes.plot(x, [100 * p.accuracy for p in mine], **_style(method, methods))
-            axes.axhline(100 * original, color=INK, linewidth=1, linestyle="--")
+                axes.plot(x, _losses(mine, original), **_style(method, methods))
+            axes.axhline(0.0, color=INK, linewidth=1, linestyle="--")
             axes.set_title(title.format(value), fontsize=9)
             axes.set_xticks(range(len(ticks)), [str(t) for t in ticks])
             axes.set_xlim(-0.4, len(ticks) - 0.6)
             axes.grid()
             axes.set_xlabel(label)
-        _accuracy_axis(grid[0], done, original)
+        _loss_axis(grid[0], _losses(done, original))
         _legend(figure, methods)
 
     return svg(name, (10.4, 3.1), draw)
@@ -123,22 +128,26 @@ def _cloud(
         for method in methods:
             mine = [p for p in done if p.method == method]
             style = {**_style(method, methods), "linestyle": "none"}
-            axes.plot([price(p) for p in mine], [100 * p.accuracy for p in mine], **style)
-        axes.axhline(100 * original, color=INK, linewidth=1, linestyle="--")
+            axes.plot([price(p) for p in mine], _losses(mine, original), **style)
+        axes.axhline(0.0, color=INK, linewidth=1, linestyle="--")
         if beside is not None:
-            axes.plot([beside], [100 * original], "*", color=INK, markersize=11)
+            axes.plot([beside], [0.0], "*", color=INK, markersize=11)
             axes.annotate(
                 "original",
-                (beside, 100 * original),
+                (beside, 0.0),
                 (0, -13),
                 textcoords="offset points",
                 ha="center",
                 fontsize=8,
             )
         axes.set_xscale("log")
-        axes.grid(which="both")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(FuncFormatter(_short))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.grid()
         axes.set_xlabel(label)
-        _accuracy_axis(axes, done, original)
+        _loss_axis(axes, _losses(done, original))
+        _legend(figure, methods)
 
     return svg(name, (5.2, 3.4), draw)
 
@@ -202,7 +211,11 @@ def _layers(
             style = _style(p.method, methods)
             for value, line in zip(values, ("-", ":"), strict=False):
                 heights = [value(layer) for layer in p.layers]
-                marked = {**style, "linestyle": line, "markersize": 4 if line == "-" else 0}
+                marked = {
+                    **style,
+                    "linestyle": line,
+                    "markersize": style["markersize"] if line == "-" else 0,
+                }
                 axes.plot(range(len(heights)), heights, **marked)
         names = [layer.name for layer in points[0].layers] if points else []
         axes.set_xticks(range(len(names)), names, rotation=60 if len(names) > 6 else 0, fontsize=7)
@@ -221,26 +234,42 @@ def _methods(points: Points) -> list[str]:
 
 def _style(method: str, methods: Sequence[str]) -> dict[str, Any]:
     k = list(methods).index(method)
+    # Methods often do the same: the later ones are thinner, so that those below show.
     return {
         "color": COLOURS[k % len(COLOURS)],
         "marker": MARKS[k % len(MARKS)],
-        "markersize": 5,
-        "linewidth": 1.4,
-        "alpha": 0.9,
+        "markersize": max(4.0, 9.0 - 1.3 * k),
+        "linewidth": max(1.2, 3.2 - 0.5 * k),
+        "alpha": 0.85,
     }
 
 
 def _legend(figure: Figure, methods: Sequence[str]) -> None:
-    from matplotlib.lines import Line2D
-
     lines = [Line2D([], [], label=m, **_style(m, methods)) for m in methods]
     lines.append(Line2D([], [], color=INK, linestyle="--", linewidth=1, label="original"))
-    figure.legend(handles=lines, loc="outside upper left", ncols=len(lines), frameon=False)
+    figure.legend(
+        handles=lines, loc="outside upper left", ncols=min(len(lines), ROW), frameon=False
+    )
 
 
-def _accuracy_axis(axes: Axes, done: Points, original: float) -> None:
-    top = max([100 * original, *(100 * p.accuracy for p in done)])
-    low = max(min([100 * p.accuracy for p in done], default=0.0), 100 * original - FLOOR)
-    room = 0.06 * max(top - low, 0.5)
-    axes.set_ylim(low - room, top + room)
-    axes.set_ylabel("accuracy, %")
+def _losses(points: Points, original: float) -> list[float]:
+    return [100 * (original - p.accuracy) for p in points]
+
+
+def _loss_axis(axes: Axes, losses: Sequence[float]) -> None:
+    """Losses on an axis that shows tenths and tens of points alike; up is better."""
+    low, high = min([0.0, *losses]), max([LINEAR, *losses])
+    axes.set_yscale("symlog", linthresh=LINEAR, linscale=0.6)
+    ticks = [t for t in LOSSES if low - LINEAR <= t <= high]
+    axes.set_yticks(ticks, [f"{t:g}" for t in ticks])
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(1.25 * high, low - 0.2)
+    axes.set_ylabel("loss, points (up is better)")
+
+
+def _short(value: float, _position: int | None = None) -> str:
+    """A number of few characters: 20k, 1.5M."""
+    for scale, unit in ((1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            return f"{value / scale:g}{unit}"
+    return f"{value:g}"

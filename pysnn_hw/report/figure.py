@@ -39,7 +39,7 @@ def svg(name: str, size: tuple[float, float], draw: Callable[[Figure], None]) ->
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         for axes in figure.axes:
-            axes.tick_params(length=0)
+            axes.tick_params(which="both", length=0)
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     text = out.getvalue()
