@@ -2,9 +2,9 @@
 """An accelerator against golden: every spike, every final membrane, every score.
 
 The environment variable PYSNN_VECTORS names a JSON file: ``inputs`` (a list of words per image),
-``outputs``, ``boot`` (words for the memories that
-start empty) and ``probes`` (``port``, ``words``, ``spikes``, ``membranes``); words are integers, so
-nothing here depends on widths or formats.
+``outputs``, ``steps`` (timesteps that count per image, if there is early exit), ``boot`` (words for
+the memories that start empty) and ``probes`` (``port``, ``words``, ``spikes``, ``membranes``);
+words are integers, so nothing here depends on widths or formats.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import ReadOnly, RisingEdge
 
 from sim.streams import ProbeMonitor, collect, drive
 
 _QUIET_CYCLES = 100
+_LATE_CYCLES = 100_000  # results may leave before an image's last timesteps are through
 
 
 def _vectors() -> dict[str, Any]:
@@ -57,6 +58,15 @@ async def _hold_up(dut: Any, rng: random.Random, chance: float) -> None:
         await RisingEdge(dut.clk)
 
 
+async def _exits(dut: Any, steps: list[int]) -> None:
+    """Note how many timesteps count for each image, until cancelled."""
+    while True:
+        await ReadOnly()
+        if dut.readout_exit.value:
+            steps.append(int(dut.readout_steps.value))
+        await RisingEdge(dut.clk)
+
+
 async def _run(dut: Any, offer: float, take: float, pause: float = 0.0) -> None:
     vectors = _vectors()
     await _reset(dut)
@@ -67,6 +77,9 @@ async def _run(dut: Any, offer: float, take: float, pause: float = 0.0) -> None:
         for p in vectors["probes"]
     ]
     watches = [cocotb.start_soon(monitor.watch()) for monitor in monitors]
+    steps: list[int] = []
+    if vectors["steps"]:
+        watches.append(cocotb.start_soon(_exits(dut, steps)))
     words = [word for image in vectors["inputs"] for word in image]
     sender = cocotb.start_soon(drive(dut, "i", words, rng, offer))
     holder = cocotb.start_soon(_hold_up(dut, random.Random(rng.random()), pause))
@@ -75,6 +88,10 @@ async def _run(dut: Any, offer: float, take: float, pause: float = 0.0) -> None:
     holder.cancel()
     dut.pause.value = 0
     dut.o__ready.value = 1
+    for _ in range(_LATE_CYCLES if vectors["steps"] else 0):
+        if all(monitor.left == 0 for monitor in monitors):
+            break
+        await RisingEdge(dut.clk)
     for _ in range(_QUIET_CYCLES):
         await RisingEdge(dut.clk)
         assert not dut.o__valid.value, "a score too many"
@@ -82,6 +99,7 @@ async def _run(dut: Any, offer: float, take: float, pause: float = 0.0) -> None:
         watch.cancel()
     for k, (have, want) in enumerate(zip(got, vectors["outputs"], strict=True)):
         assert have == want, f"output transfer {k}: expected {want:#x}, got {have:#x}"
+    assert steps == vectors["steps"], f"steps: expected {vectors['steps']}, got {steps}"
     for monitor in monitors:
         assert monitor.left == 0, f"{monitor.port}: {monitor.left} words missing"
 

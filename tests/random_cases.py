@@ -14,7 +14,7 @@ from pysnn_hw.verify import Pressure
 from pysnn_hw.verify.design import Design
 from tests.networks import random_images, random_network
 
-_EXTRAS = ("v_init", "probe", "gate", "bernoulli", "events", "count")
+_EXTRAS = ("v_init", "probe", "gate", "bernoulli", "events", "count", "sampled", "margin")
 """What the hardware can do of `tests.networks.EXTRAS`."""
 
 

@@ -9,12 +9,14 @@ from amaranth.lib.wiring import In, Out
 from pysnn_hw.hdl.address_events import AddressEvents
 from pysnn_hw.hdl.bernoulli import BernoulliEncoder
 from pysnn_hw.hdl.core import FireCore, probe_signature
+from pysnn_hw.hdl.early_exit import EarlyExit
 from pysnn_hw.hdl.encode import PixelEncoder
 from pysnn_hw.hdl.fork import Fork
 from pysnn_hw.hdl.gate import StreamGate
 from pysnn_hw.hdl.load import LoadDecoder, contents, load_layout, place
 from pysnn_hw.hdl.readout import Readout
 from pysnn_hw.hdl.readout_core import ReadoutCore
+from pysnn_hw.hdl.sampler import Sampler
 from pysnn_hw.hdl.spec import CoreSpec
 from pysnn_hw.hdl.weights import boot_words
 from pysnn_hw.ir.snn import INPUT, FixedNetwork
@@ -54,6 +56,8 @@ class Accelerator(wiring.Component):
         With probes, for each fire population k.
     readout_issued, readout_holding : Out(1)
         With probes.
+    readout_exit : Out(1), readout_steps : Out(unsigned)
+        With probes and early exit, see `EarlyExit`.
     pause : In(streams inside)
         With probes: bit k holds up stream k between encoder, cores and readout (`StreamGate`).
     """
@@ -67,9 +71,11 @@ class Accelerator(wiring.Component):
             for s in self.specs
         }
         last = self.specs[-1]
-        self.readout = Readout(
-            last.population.channels, lanes=last.plan.lanes, score_bits=last.bits
-        )
+        self.judge = _judge(last)
+        lanes, score_bits = last.plan.lanes, last.bits
+        if self.judge is not None:
+            lanes, score_bits = 1, self.judge.store.score_bits
+        self.readout = Readout(last.population.channels, lanes=lanes, score_bits=score_bits)
         members = {
             "i": self.encoder.signature.members["i"],
             "o": self.readout.signature.members["o"],
@@ -90,6 +96,9 @@ class Accelerator(wiring.Component):
                 members[f"probe_{k}"] = Out(probe_signature(spec))
             members["readout_issued"] = Out(1)
             members["readout_holding"] = Out(1)
+            if isinstance(self.judge, EarlyExit):
+                members["readout_exit"] = Out(1)
+                members["readout_steps"] = self.judge.signature.members["steps"]
             members["pause"] = In(len(net.projections) + 1)
         super().__init__(members)
 
@@ -117,7 +126,12 @@ class Accelerator(wiring.Component):
             name = spec.population.name
             self._distribute(m, name, self.cores[name].o, gates)
         last = self.cores[self.specs[-1].population.name]
-        self._join(m, last.o, self.readout.i, gates)
+        if self.judge is None:
+            self._join(m, last.o, self.readout.i, gates)
+        else:
+            m.submodules.judge = self.judge
+            self._join(m, last.o, self.judge.i, gates)
+            wiring.connect(m, self.judge.o, self.readout.i)
         wiring.connect(m, self.encoder.status, self.readout.status)
         wiring.connect(m, self.readout.o, wiring.flipped(self.o))
 
@@ -137,6 +151,11 @@ class Accelerator(wiring.Component):
                 self.readout_issued.eq(last.issued),
                 self.readout_holding.eq(last.holding),
             ]
+            if isinstance(self.judge, EarlyExit):
+                m.d.comb += [
+                    self.readout_exit.eq(self.judge.exit),
+                    self.readout_steps.eq(self.judge.steps),
+                ]
         return m
 
     def _gates(self, m):
@@ -186,3 +205,28 @@ def _encoder(
     if net.input.encoding == "events":
         return AddressEvents(net.input, net.timesteps)
     return PixelEncoder(net.input)
+
+
+def _judge(spec: CoreSpec) -> EarlyExit | Sampler | None:
+    """What stands between the scores of every timestep and the readout of one image's."""
+    readout, classes, family = spec.net.readout, spec.population.channels, spec.schedule.family
+    if readout.mode == "sampled":
+        return Sampler(
+            classes,
+            lanes=spec.plan.lanes,
+            score_bits=spec.bits,
+            noise=[int(n) for n in readout.noise],
+            seed=readout.seed,
+            timesteps=spec.net.timesteps,
+            family=family,
+        )
+    if readout.margin:
+        return EarlyExit(
+            classes,
+            lanes=spec.plan.lanes,
+            score_bits=spec.bits,
+            margin=int(readout.margin),
+            timesteps=spec.net.timesteps,
+            family=family,
+        )
+    return None

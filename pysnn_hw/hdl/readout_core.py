@@ -2,28 +2,24 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Readout core: the last population, which integrates and never fires."""
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import Out
 
 from pysnn_hw.hdl.accumulate import Accumulate
 from pysnn_hw.hdl.events import EventKind
 from pysnn_hw.hdl.fire import select
-from pysnn_hw.hdl.scan import Scan, scan_layout
+from pysnn_hw.hdl.scan import Scan
+from pysnn_hw.hdl.score_shifter import score_word_layout
 from pysnn_hw.hdl.spec import CoreSpec
 
 __all__ = ["ReadoutCore", "score_layout"]
 
 
 def score_layout(spec: CoreSpec) -> data.StructLayout:
-    """One word of final membranes; ``last`` on the final word of an image."""
-    return data.StructLayout(
-        {
-            "values": data.ArrayLayout(signed(spec.bits), spec.plan.lanes),
-            "group": scan_layout(spec.scan)["group"].shape,
-            "last": 1,
-        }
-    )
+    """One word of membranes, ``last`` on the last of all; ``final`` in an image's last timestep."""
+    flags = ("final",) if spec.reads_each_step else ()
+    return score_word_layout(spec.population.channels, spec.plan.lanes, spec.bits, flags)
 
 
 class ReadoutCore(wiring.Component):
@@ -32,6 +28,9 @@ class ReadoutCore(wiring.Component):
     The membranes start with the biases of all timesteps, so a ``STEP`` marker costs nothing but its
     own cycles. After ``INFERENCE`` one word per advance leaves in scan order while the start values
     are written back. After the marker of a probe run they are only written back.
+
+    If the readout looks at every timestep, the membranes leave after ``STEP`` as well (not in a
+    probe run); then each timestep's bias is added as the one before is read.
 
     Members
     -------
@@ -68,6 +67,8 @@ class ReadoutCore(wiring.Component):
                 wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(acc, name))
 
         advance, initial, finished = Signal(), Signal(), Signal()
+        final = Signal()  # what is sent is of an image's last timestep
+        probing = Signal(init=spec.net.probe is not None)
         entry, valid = scan.entry, scan.valid
         for number in range(acc.scan_latency):
             later = Signal(entry.shape(), name=f"read_{number}")
@@ -86,6 +87,7 @@ class ReadoutCore(wiring.Component):
             score["values"].eq(acc.word),
             score.group.eq(entry.group),
             score.last.eq(entry.index == spec.scan.words - 1),
+            *([score.final.eq(final)] if spec.reads_each_step else []),
             acc.restore.eq(valid & ~entry.end),
             acc.restore_to.eq(entry),
             self.issued.eq(acc.issued),
@@ -94,7 +96,11 @@ class ReadoutCore(wiring.Component):
         m.d.sync += finished.eq(valid & entry.end & advance)
         for p in range(spec.plan.lanes):
             start = select(spec.start[:, p], entry.group, signed(spec.bits))
-            m.d.comb += acc.restore_word[p].eq(start)
+            following = start
+            if spec.reads_each_step:
+                bias = select(spec.bias[:, p], entry.group, signed(spec.bits))
+                following = Mux(initial | final, start, acc.word[p] + bias)
+            m.d.comb += acc.restore_word[p].eq(following)
 
         with m.FSM(name="phase"):
             with m.State("reset"):
@@ -111,15 +117,17 @@ class ReadoutCore(wiring.Component):
             with m.State("accumulate"):
                 m.d.comb += acc.enable.eq(1)
                 with m.If(acc.settled):
-                    with m.If(acc.marker == EventKind.STEP):
+                    step = acc.marker == EventKind.STEP
+                    with m.If(step & probing if spec.reads_each_step else step):
                         m.next = "resume"
                     if spec.net.probe is not None:
                         with m.Elif(acc.marker == EventKind.PROBE):
                             m.d.comb += scan.start.eq(1)
-                            m.d.sync += initial.eq(1)
+                            m.d.sync += [initial.eq(1), probing.eq(0)]
                             m.next = "init"
                     with m.Else():
                         m.d.comb += scan.start.eq(1)
+                        m.d.sync += final.eq(~step)
                         m.next = "send"
             with m.State("resume"):  # a cycle of its own: the way back to the queues is long
                 m.d.comb += acc.resume.eq(1)
@@ -128,5 +136,7 @@ class ReadoutCore(wiring.Component):
                 m.d.comb += acc.scanning.eq(1)
                 with m.If(finished):
                     m.d.comb += acc.resume.eq(1)
+                    if spec.net.probe is not None:
+                        m.d.sync += probing.eq(final)
                     m.next = "accumulate"
         return m

@@ -20,6 +20,7 @@ from pysnn_hw.plan.schedule import (
     keeps_current,
     outgoing_pool,
     port_geometry,
+    reads_each_step,
     scan_geometry,
 )
 
@@ -129,6 +130,11 @@ class CoreSpec:
         return self.net.total_steps if constant else 1
 
     @property
+    def reads_each_step(self) -> bool:
+        """Whether a readout sends its membranes after every timestep."""
+        return reads_each_step(self.net)
+
+    @property
     def clamp(self) -> tuple[int, int] | None:
         """Clamp after firing, where it can act at all."""
         if not clamps(self.net, self.plan.population):
@@ -155,14 +161,15 @@ class CoreSpec:
         """What membranes hold before an image's first event, less what leaks before its first step.
 
         The bias of that step is in it already, unless a kept constant current holds it; a readout,
-        which never fires, holds the biases of all steps. Where neurons of one channel differ it is
-        int64 (words, lanes) in scan order.
+        which never fires, holds the biases of all steps, unless it is read in each of them. Where
+        neurons of one channel differ it is int64 (words, lanes) in scan order.
         """
         shift = self.population.neuron.leak
         values = self.population.per_neuron("v_init").astype(np.int64)
         values = values - (values >> shift) if shift else values
         if self.population.kind == "readout":
-            values = values + self.net.timesteps * self.population.per_neuron("bias")
+            steps = 1 if self.reads_each_step else self.net.timesteps
+            values = values + steps * self.population.per_neuron("bias")
         elif self.repeats == 1:
             values = values + self.population.per_neuron("bias")
         if (values == values[:, :1, :1]).all():

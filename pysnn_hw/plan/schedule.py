@@ -154,6 +154,11 @@ def keeps_current(net: SnnNetwork, population: str) -> bool:
     return net.input.encoding == "constant" and any(p.source == INPUT for p in net.into(population))
 
 
+def reads_each_step(net: SnnNetwork) -> bool:
+    """Whether the readout looks at the scores after every timestep, not just the last."""
+    return net.readout.margin > 0 or net.readout.mode == "sampled"
+
+
 def port_geometry(net: SnnNetwork, schedule: Schedule, projection: str) -> ProjectionGeometry:
     """Tables of one projection under a schedule."""
     entry = next(p for p in net.projections if p.name == projection)

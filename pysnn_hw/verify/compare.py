@@ -26,8 +26,9 @@ class Mismatch:
     population
         Its name.
     what
-        ``spike``, ``membrane`` (after the last timestep), ``score`` or ``winner``; ``order`` if a
-        word came out of turn or more came than should, ``missing`` if the run ended without it.
+        ``spike``, ``membrane`` (after the last timestep), ``score``, ``winner`` or ``steps`` (that
+        count after an early exit); ``order`` if a word came out of turn or more came than should,
+        ``missing`` if the run ended without it.
     channel, y, x
         The neuron.
     expected, got
@@ -73,6 +74,8 @@ def first_mismatch(
         position = check["first"] if check["mismatches"] else check["seen"]
         if check["stream"] == "scores":
             found.append(_score_mismatch(design, result, check, position))
+        elif check["stream"] == "steps":
+            found.append(_steps_mismatch(design, result, check, position))
         else:
             probe = probes[check["population"]]
             found.append(_probe_mismatch(design.net, probe, result, check, position))
@@ -116,6 +119,18 @@ def _probe_mismatch(
         *where, "spike" if spikes else "membrane", probe.name, group * probe.lanes + lane, y, x,
         int(expected[lane]), int(got[lane]), check["cycle"],
     )  # fmt: skip
+
+
+def _steps_mismatch(
+    design: Design, result: Result, check: Mapping[str, Any], image: int
+) -> Mismatch:
+    depth, last = len(design.net.populations) - 1, design.net.populations[-1].name
+    expected = int(result.steps[image]) if image < len(result.steps) else None
+    what, got = "missing", None
+    if check["mismatches"]:
+        what, got = "steps", int(check["got"][0])
+    where = (image, design.net.total_steps - 1, depth, what, last, 0, 0, 0)
+    return Mismatch(*where, expected, got, check["cycle"])
 
 
 def _score_mismatch(

@@ -140,6 +140,7 @@ def cosim_vectors(design: Design, images: Array, golden: Result) -> dict[str, ob
         "inputs": [_integers(words) for words in design.input_words(images)],
         "boot": design.boot_words.tolist(),
         "outputs": _integers(design.expected_output(golden)),
+        "steps": golden.steps.tolist() if design.exits else [],
         "probes": [
             {
                 "port": probe.port,

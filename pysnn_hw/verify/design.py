@@ -113,6 +113,11 @@ class Design:
         return len(self.net.projections) + 1
 
     @property
+    def exits(self) -> bool:
+        """Whether it tells how many timesteps counted, by ``readout_exit``."""
+        return self.net.readout.margin > 0
+
+    @property
     def output_words(self) -> int:
         """32-bit words of one transfer on ``o``."""
         return words_for(int(self._accelerator.readout.o_layout.size))

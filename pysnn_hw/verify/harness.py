@@ -117,6 +117,7 @@ def harness_source(design: Design) -> str:
         streams=design.inner_streams,
         cores=cores,
         boots=len(design.boot_words) > 0,
+        exits=design.exits,
     )
 
 
@@ -156,6 +157,7 @@ def write_vectors(
     parts: list[Array] = [np.array(header), boot, lengths, *inputs]
     if golden is not None:
         parts.append(design.expected_output(golden, errors))
+        parts += [golden.steps] if design.exits else []
     if trace is not None:
         for probe in design.probes:
             parts += [probe.spikes(trace), probe.membranes(trace)]
