@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pysnn_hw.errors import PysnnError
 from pysnn_hw.explore.candidate import Candidate
 from pysnn_hw.explore.cycles import Prediction, predict
@@ -162,10 +164,11 @@ def why_stop(point: Point, rung: int, others: Sequence[Record], rules: Rules) ->
 def finalists(
     records: Sequence[Record], limits: Limits, *, tolerance: float, price: Price, count: int
 ) -> list[Record]:
-    """The trials to measure on all images, the most likely choice first.
+    """The trials to measure on all images, at most ``count``, the choice as it stands first.
 
-    They are those on the Pareto front of the trials that went through all rungs, and those that
-    the front cannot be told apart from.
+    They are those on the Pareto front of the trials that went through all rungs whose loss may be
+    within the tolerance, from all along the front if they are many; then those on the front that
+    is left without them, and so on.
     """
     through = [r for r in records if r.point is not None and not r.stopped]
     by_point = {id(r.point): r for r in through}
@@ -173,12 +176,16 @@ def finalists(
     found: list[Record] = []
     while points and len(found) < count:
         best = choose(points, limits, tolerance=tolerance, price=price).point
-        likely = [p for p in pareto(points) if p.tally.loss <= tolerance + p.tally.loss_error]
-        front = sorted(likely, key=lambda p: p.price(price))
-        for point in [best, *front]:
-            if point in points and len(found) < count:
-                points.remove(point)
-                found.append(by_point[id(point)])
+        likely = [
+            p
+            for p in sorted(pareto(points), key=lambda p: p.price(price))
+            if p is not best and p.tally.loss <= tolerance + p.tally.loss_error
+        ]
+        room = count - len(found) - 1
+        places = np.linspace(0, len(likely) - 1, min(room, len(likely))).round().astype(int)
+        for point in [best, *(likely[k] for k in places)]:
+            points.remove(point)
+            found.append(by_point[id(point)])
     return found
 
 
