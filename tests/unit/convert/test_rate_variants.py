@@ -34,16 +34,16 @@ def error(net, graph, x, preprocessing=None):
 def test_random_input_has_the_currents_of_the_constant_one_on_average(name, preprocessing):
     """T-A9: per layer, the mean over many steps is that of the constant input."""
     x, graph = images(10), GRAPHS[name]()
-    options = {"timesteps": 512, "levels": 1, "calibration": "max", "bias_correction": False}
+    options = {"timesteps": 256, "levels": 1, "calibration": "max", "bias_correction": False}
     options["preprocessing"] = preprocessing
     constant = convert(graph, x, **options)
     random = convert(graph, x, encoding="bernoulli", seed=77, **options)
     assert random.input.encoding == "bernoulli"
     assert random.input.seed == 77
     first = constant.populations[0].name
-    rates = [simulate_float(net, x).counts[first] / 512 for net in (constant, random)]
-    assert np.abs(rates[0] - rates[1]).mean() < 0.02
-    assert abs(rates[0].mean() - rates[1].mean()) < 0.005
+    rates = [simulate_float(net, x).counts[first] / 256 for net in (constant, random)]
+    assert np.abs(rates[0] - rates[1]).mean() < 0.03
+    assert abs(rates[0].mean() - rates[1].mean()) < 0.01
     agree(random, x)
 
 
