@@ -168,7 +168,7 @@ def trains(mode, spikes):
                 "out",
                 "linear",
                 np.eye(size, dtype=np.int64),
-                pool=Pool(mode, (2, 2), (2, 2)),
+                pool=pool,
             ),
         ),
         Readout(),
