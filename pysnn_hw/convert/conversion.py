@@ -38,9 +38,9 @@ from pysnn_hw.convert.recipe import (
     Recipe,
     Reset,
 )
-from pysnn_hw.convert.sample import sample_activations
+from pysnn_hw.convert.sample import Sample, sample_activations
 from pysnn_hw.convert.signed import signed_network
-from pysnn_hw.convert.skeleton import Skeleton
+from pysnn_hw.convert.skeleton import Layer, Skeleton
 from pysnn_hw.convert.srp import srp_network
 from pysnn_hw.errors import ModelError
 from pysnn_hw.ir.ann import AnnGraph, evaluate
@@ -75,6 +75,7 @@ def convert(
     early_exit: float = 0.0,
     training: Training | HybridTraining | None = None,
     labels: Array | None = None,
+    samples: Mapping[str, Sample] | None = None,
     preprocessing: Preprocessing | None = None,
     progress: Progress = silent,
 ) -> SnnNetwork:
@@ -135,6 +136,9 @@ def convert(
     labels
         Classes of the images, integers (N,), that ``hybrid`` teaches; without them it teaches what
         the trained network says.
+    samples
+        What `sample` gives for the same graph, images and preprocessing: whoever converts often
+        need not sample often.
     preprocessing
         From raw integers to the model's input; by default division by 255.
     progress
@@ -186,7 +190,9 @@ def convert(
         net = _read(net, images, recipe)
         told = _provenance(recipe, given, len(images))
         return replace(net, provenance={**told, **net.provenance})
-    found = _thresholds(prepared, skeleton, absorbed.apply(images), recipe)
+    if samples is None:
+        samples = sample_activations(prepared, absorbed.apply(images), _fires(skeleton))
+    found = _thresholds(skeleton, samples, recipe)
     net = rate_network(
         skeleton,
         found,
@@ -257,12 +263,27 @@ def _check_training(method: Method, training: Training | HybridTraining | None) 
         raise ModelError("training", f"is a {other}, which is not of method {method!r}")
 
 
+def sample(
+    graph: AnnGraph, images: Array, preprocessing: Preprocessing | None = None
+) -> dict[str, Sample]:
+    """Activations of every layer that will fire, as `convert` looks at them for thresholds.
+
+    Parameters as of `convert`.
+    """
+    given = preprocessing or Preprocessing()
+    given.check(images, graph.input.shape)
+    prepared, absorbed = prepare(graph, given)
+    return sample_activations(prepared, absorbed.apply(images), _fires(lower(prepared)))
+
+
+def _fires(skeleton: Skeleton) -> dict[str, Layer]:
+    return {layer.name: layer for layer in skeleton.layers if layer.kind == "fire"}
+
+
 def _thresholds(
-    graph: AnnGraph, skeleton: Skeleton, x: Array, recipe: Recipe
+    skeleton: Skeleton, samples: Mapping[str, Sample], recipe: Recipe
 ) -> Mapping[str, Array]:
-    """Thresholds of all fire populations from model inputs ``x``."""
-    fires = {layer.name: layer for layer in skeleton.layers if layer.kind == "fire"}
-    samples = sample_activations(graph, x, fires)
+    """Thresholds of all fire populations."""
     found: Mapping[str, Array] = {
         name: thresholds(
             samples[name],
@@ -274,7 +295,7 @@ def _thresholds(
             tau=recipe.tau,
             ceiling=layer.ceiling,
         )
-        for name, layer in fires.items()
+        for name, layer in _fires(skeleton).items()
     }
     return share_scales(skeleton, found) if recipe.method == "ecc" else found
 

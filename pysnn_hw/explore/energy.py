@@ -43,7 +43,7 @@ def spiking_pj(net: SnnNetwork, sops: Mapping[str, float]) -> float:
     The input's pixels are integers, so its projections cost multiply-accumulates. Each neuron with
     a bias costs one accumulate per timestep.
     """
-    spent = ACCUMULATE_PJ * _biased(net) * net.timesteps
+    spent = ACCUMULATE_PJ * _biased(net) * net.total_steps
     for p in net.projections:
         lo, hi = net.value_range(p)
         price = MAC_PJ if p.source == INPUT else sop_pj(max(hi, -lo).bit_length())

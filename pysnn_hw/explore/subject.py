@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
 from pysnn_hw.convert import Preprocessing, Training, convert, quantize
+from pysnn_hw.convert.conversion import sample
 from pysnn_hw.convert.prepare import prepare
 from pysnn_hw.convert.quantisation import MAX_BITS
+from pysnn_hw.convert.sample import Sample
 from pysnn_hw.errors import DataError
 from pysnn_hw.explore.candidate import THRESHOLDS, Candidate
 from pysnn_hw.explore.measure import Tally, tally
@@ -82,6 +85,11 @@ class Subject:
             self._original = np.concatenate(parts)
         return self._original[:stop]
 
+    @cached_property
+    def _samples(self) -> dict[str, Sample]:
+        """Activations on the calibration images: all thresholds come from them."""
+        return sample(self.graph, self.calibration, self.preprocessing)
+
     def spiking(self, candidate: Candidate, progress: Progress = silent) -> SnnNetwork:
         """The float network of ``candidate``; weight bits play a part only where it is trained."""
         key = candidate if candidate.method in TRAINED else replace(candidate, weight_bits=0)
@@ -99,6 +107,7 @@ class Subject:
                 tau=candidate.tau,
                 bias_correction=candidate.bias_correction,
                 training=_training(candidate),
+                samples=None if trains else self._samples,
                 labels=self.training_labels if candidate.method == "hybrid" else None,
                 preprocessing=self.preprocessing,
                 progress=progress,
