@@ -13,7 +13,8 @@ from pysnn_hw.cli import main
 from pysnn_hw.cli.options import CONVERSION
 from pysnn_hw.config import ConvertOptions
 from pysnn_hw.errors import NetworkError
-from pysnn_hw.ir.file import save
+from pysnn_hw.ir.file import load, save
+from pysnn_hw.ir.snn import Probe, Readout
 from tests.networks import random_images, random_network
 
 VERBS = (
@@ -304,6 +305,39 @@ def test_convert_then_inspect(cli, model, tmp_path):
     again = json.loads(cli("simulate", out_file, "--data", model[1], "--json")[1])
     assert again["accuracy"] == found["fixed_accuracy"]
     assert "correlation" in cli("convert", model[0], "--data", model[1], "-o", out_file)[1]
+
+
+CONVERSIONS = {
+    "--method ecc --counts 16 --tau 0.25": lambda net: (
+        net.populations[0].spike_max == 16
+        and (net.populations[0].v_init == net.populations[0].threshold // 4).all()
+    ),
+    "--method cos --probe 3 --timesteps 4 --levels 1": lambda net: net.probe == Probe(3, "shift"),
+    "--method srp --timesteps 4 --per-layer": lambda net: net.probe == Probe(4, "mask"),
+    "--encoding bernoulli --seed 9 --timesteps 4": lambda net: net.input.seed == 9,
+    "--readout count": lambda net: net.readout == Readout("count"),
+    "--readout first --timesteps 4": lambda net: net.populations[-2].name.endswith("latch"),
+    "--readout sampled --timesteps 4": lambda net: len(net.readout.noise) == 256,
+    "--early-exit 0.9 --timesteps 4 --levels 2": lambda net: net.readout.margin >= 1,
+}
+
+
+@pytest.mark.parametrize("arguments", CONVERSIONS)
+def test_options_of_the_conversion_reach_the_file(cli, model, tmp_path, arguments):
+    out_file = tmp_path / "net.snn"
+    arguments_of = ("convert", model[0], "--data", model[1], *arguments.split(), "-o", out_file)
+    status, out, err = cli(*arguments_of, "--json")
+    assert status == 0, err
+    assert CONVERSIONS[arguments](load(out_file))
+    again = json.loads(cli("simulate", out_file, "--data", model[1], "--json")[1])
+    assert again["accuracy"] == json.loads(out)["fixed_accuracy"]
+
+
+def test_options_that_do_not_go_together(cli, model, tmp_path):
+    arguments = ("convert", model[0], "--data", model[1], "-o", tmp_path / "net.snn")
+    status, _, err = cli(*arguments, "--method", "cos", "--encoding", "bernoulli")
+    assert status == 2
+    assert err.strip().endswith("encoding: must be constant for cos, which runs it twice")
 
 
 def test_progress_and_chatter_stay_off_stdout(cli, model, tmp_path, monkeypatch):
