@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pysnn_hw.golden.reference import simulate_reference
 from pysnn_hw.ir.snn import (
     INPUT,
     PLAIN,
@@ -17,8 +18,10 @@ from pysnn_hw.ir.snn import (
     Input,
     Neuron,
     Pool,
+    Population,
     Probe,
     Projection,
+    Readout,
 )
 from pysnn_hw.ir.widths import post_fire_interval
 from pysnn_hw.plan.schedule import Schedule, full_banks, simple_schedule
@@ -27,6 +30,10 @@ from tests.networks import add_population, add_readout, random_images
 IMAGES = 4
 _SAME = (1, 1, 1, 1)
 _INPUT = Input((2, 6, 6), (3, 0), 0, 15)
+_RANDOM = Input((2, 6, 6), (3, 0), 0, 15, "bernoulli", 0x9E3779B9)
+_EVENTS = Input((2, 6, 6), (0, 0), -2, 5, "events")
+
+_Finish = Callable[[FixedNetwork, np.random.Generator], FixedNetwork]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +108,14 @@ class _Builder:
         shape = self.net.shape_of(source)
         inputs = int(np.prod(shape if pool is None else pool.out_shape(shape)))
         return Projection("", source, "", "linear", self.weights(neurons, inputs), pool=pool)
+
+    def counts(self, source: str) -> None:
+        """A readout of how often the neurons of a population of classes fire."""
+        shape = self.net.shape_of(source)
+        ones = np.ones(shape[0], np.int64)
+        identity = Projection("to_readout", source, "readout", "identity", ones)
+        self.net = add_readout(self.net, identity, np.zeros(1, np.int64))
+        self.net = replace(self.net, readout=Readout("count"))
 
     def readout(self, source: str, pool: Pool | None = None) -> None:
         ending = replace(self.linear(source, 3, pool), name="to_readout", target="readout")
@@ -235,6 +250,69 @@ def _probed(
     return finish
 
 
+def _counted(b: _Builder) -> str:
+    """Scores are the spikes of a population of classes; some images cause none."""
+    output = b.fire(b.linear(b.fire(b.conv(INPUT)), 3))
+    b.net = _raised(b.net, output)
+    b.counts(output)
+    return ""
+
+
+def _first_spike(b: _Builder) -> str:
+    """Scores are the steps that are left when each class fires first: a latch says so."""
+    b.spike_max = 1
+    output = b.fire(b.linear(b.fire(b.conv(INPUT)), 3))
+    latching = Projection("latched", output, "latch", "identity", np.full(3, b.net.timesteps))
+    latch = Population(
+        "latch", "fire", (3, 1, 1), np.zeros(1, np.int64), np.ones(1, np.int64),
+        np.zeros(1, np.int64), 1, v_min=0, v_max=b.net.timesteps**2,
+    )  # fmt: skip
+    b.net = replace(
+        b.net,
+        populations=(*b.net.populations, latch),
+        projections=(*b.net.projections, latching),
+    )
+    b.counts("latch")
+    return ""
+
+
+def _raised(net: FixedNetwork, name: str) -> FixedNetwork:
+    """``net`` with thresholds at which a population rarely fires."""
+    found = net.population(name)
+    higher = replace(found, threshold=3 * found.threshold, v_init=np.zeros(1, np.int64))
+    low, high = post_fire_interval(_with(net, replace(higher, v_min=None, v_max=None)), name)
+    return _with(net, replace(higher, v_min=int(low.min()), v_max=int(high.max())))
+
+
+def _with(net: FixedNetwork, population: Population) -> FixedNetwork:
+    populations = (population if p.name == population.name else p for p in net.populations)
+    return replace(net, populations=tuple(populations))
+
+
+def _mixed(b: _Builder) -> str:
+    """The second population sees the input beside the spikes of the first."""
+    return b.fire(b.conv(b.fire(b.conv(INPUT))), b.conv(INPUT))
+
+
+def _read(mode: Literal["potential", "count", "sampled"]) -> _Finish:
+    """Sampled, or with early exit: at a lead that about half of the images reach before the end."""
+
+    def finish(net: FixedNetwork, rng: np.random.Generator) -> FixedNetwork:
+        scores = np.sort(simulate_reference(net, random_images(rng, net, 8)).scores, axis=1)
+        if mode == "sampled":
+            spread = int(np.ceil((scores[:, -1] - scores[:, 0]).mean() / 2))
+            noise = tuple(int(n) for n in np.sort(rng.integers(-spread, spread + 1, 256)))
+            return replace(net, readout=Readout("sampled", seed=0xC0FFEE, noise=noise))
+        lead = max(1, int(np.median(scores[:, -1] - scores[:, -2])) // 2)
+        return replace(net, readout=Readout(mode, margin=lead))
+
+    return finish
+
+
+def _probed_margin(net: FixedNetwork, rng: np.random.Generator) -> FixedNetwork:
+    return _read("potential")(_probed(Probe(2, "mask"))(net, rng), rng)
+
+
 def _folded(**changes: Any) -> Callable[[FixedNetwork], Schedule]:
     """A schedule whose cores all differ in the same way."""
 
@@ -289,6 +367,23 @@ _RECIPES: Mapping[str, _Recipe] = {
     "running_max": _Recipe(_pooled("max"), 4, 3),
     "max": _Recipe(_pooled("max"), 1, 15),
     "gate": _Recipe(_pooled("gate"), 4, 3),
+    "gate_T1": _Recipe(_pooled("gate"), 1, 15),
+    "bernoulli": _Recipe(_chain(), 6, input=_RANDOM),
+    "bernoulli_T1": _Recipe(_chain(), 1, 3, input=replace(_RANDOM, zero_point=(0, 0))),
+    "bernoulli_beside_spikes": _Recipe(_mixed, 3, 3, input=_RANDOM),
+    "events": _Recipe(_chain(), 4, 3, input=_EVENTS),
+    "events_beside_spikes": _Recipe(_mixed, 3, input=_EVENTS),
+    "events_shift": _Recipe(
+        _chain(), 3, schedule=_folded(lane_kind="shift"), input=replace(_EVENTS, minimum=0)
+    ),
+    "count": _Recipe(_counted, 4),
+    "count_exit": _Recipe(_counted, 8, 3, finish=_read("count")),
+    "first_spike": _Recipe(_first_spike, 5),
+    "sampled": _Recipe(_chain(), 6, finish=_read("sampled")),
+    "sampled_events": _Recipe(_chain(), 3, input=_EVENTS, finish=_read("sampled")),
+    "early_exit": _Recipe(_chain(), 8, finish=_read("potential")),
+    "early_exit_events": _Recipe(_chain(), 6, input=_EVENTS, finish=_read("potential")),
+    "early_exit_probe": _Recipe(_chain(), 5, weight=2, finish=_probed_margin),
     "sum_pool": _Recipe(_pooled("sum"), 2, 3),
     "sum_pool_overlapping": _Recipe(_pooled("sum", 3, 2), 2, 3),
     "residual": _Recipe(_residual, 2, 3),

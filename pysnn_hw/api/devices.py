@@ -176,16 +176,23 @@ def run(
         for image in sent:
             results.append(link.infer(image))
             progress("images", len(results), len(sent))
-    return _device_run(results, labels.tolist())
+    return _device_run(net, results, labels.tolist())
 
 
 def _layout(net: FixedNetwork, dataset: Dataset, board: str) -> Schedule:
     return plan(net, load_board(board), sample_activity(net, dataset)).schedule
 
 
-def _device_run(results: Sequence[Inference], labels: Sequence[int]) -> DeviceRun:
+def _device_run(
+    net: FixedNetwork, results: Sequence[Inference], labels: Sequence[int]
+) -> DeviceRun:
+    def winner(result: Inference) -> int:
+        """The device's winner, but -1 where spikes are counted and none came."""
+        nothing = net.readout.mode == "count" and int(result.scores.max()) <= 0
+        return -1 if nothing else result.klass
+
     rows = tuple(
-        ImageResult(label, r.klass, tuple(r.scores.tolist()), r.cycles, 1e3 * r.latency_s)
+        ImageResult(label, winner(r), tuple(r.scores.tolist()), r.cycles, 1e3 * r.latency_s)
         for r, label in zip(results, labels, strict=True)
     )
     return DeviceRun(

@@ -147,7 +147,7 @@ def sample_activity(net: FixedNetwork, dataset: Dataset, count: int = SAMPLE_IMA
     result = simulate(net, sample, trace=True)
     if result.trace is None:
         raise DataError(dataset.name, "the simulator kept no trace")
-    return Activity.of(net, sample, result.trace.spikes)
+    return Activity.of(net, sample, result.trace.spikes, result.steps)
 
 
 def chosen_schedule(

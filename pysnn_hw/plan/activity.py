@@ -12,7 +12,14 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork, Pool, Projection
 from pysnn_hw.plan.geometry import ProjectionGeometry
-from pysnn_hw.plan.schedule import CorePlan, Schedule, outgoing_pool, port_geometry, scan_geometry
+from pysnn_hw.plan.schedule import (
+    CorePlan,
+    Schedule,
+    outgoing_pool,
+    port_geometry,
+    reads_each_step,
+    scan_geometry,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +34,22 @@ class Activity:
     spikes
         Per fire population, (N, S, C, H, W), S steps in all: values before pooling (a golden
         trace).
+    steps
+        int64 (N,): timesteps that count where a readout exits early; None for all.
     """
 
     inputs: Array
     spikes: Mapping[str, Array]
+    steps: Array | None = None
 
     @staticmethod
-    def of(net: FixedNetwork, images: Array, spikes: Mapping[str, Array]) -> Activity:
-        """Activity of raw integer ``images`` with their spike trace.
+    def of(
+        net: FixedNetwork,
+        images: Array,
+        spikes: Mapping[str, Array],
+        steps: Array | None = None,
+    ) -> Activity:
+        """Activity of raw integer ``images`` with their spike trace (and exits).
 
         ``images`` are (N, C, H, W), or (N, T, C, H, W) for an input of events.
         """
@@ -44,7 +59,7 @@ class Activity:
             values = values[:, None]
         if net.input.encoding == "bernoulli":
             values = _drawn(net, values)
-        return Activity(values, spikes)
+        return Activity(values, spikes, steps)
 
     @property
     def images(self) -> int:
@@ -165,9 +180,9 @@ def core_cycles(
         accumulate += float(event_cycles(values, geometry, core.lane_kind).mean())
     scan = scan_geometry(net, core)
     if population.kind == "readout":
-        return CoreCycles(
-            core.population, accumulate, scan.words * core.lanes, PHASE_OVERHEAD * net.total_steps
-        )
+        reads = net.timesteps if reads_each_step(net) else 1
+        sending = reads * scan.words * core.lanes
+        return CoreCycles(core.population, accumulate, sending, PHASE_OVERHEAD * net.total_steps)
     sent = pooled(net, activity.spikes[core.population], outgoing_pool(net, core)) != 0
     n, t, c, h, w = sent.shape
     per_word = sent.reshape(n, t, c // core.lanes, core.lanes, h, w).sum(axis=3)

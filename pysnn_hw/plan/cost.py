@@ -7,6 +7,7 @@ and lane); its few coefficients come from synthesis results, printed by ``script
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 
 from pysnn_hw.ir.snn import FixedNetwork, Population
@@ -20,6 +21,7 @@ from pysnn_hw.plan.schedule import (
     keeps_current,
     outgoing_pool,
     port_geometry,
+    reads_each_step,
     scan_geometry,
 )
 
@@ -192,9 +194,40 @@ def starts_differ(population: Population) -> bool:
     return bool((start != start[:, :1, :1]).any())
 
 
+def input_cost(net: FixedNetwork, family: Family) -> Cost:
+    """What turns the input stream into events."""
+    if net.input.encoding == "events":
+        return Cost(lut=70, ff=90)
+    if net.input.encoding == "constant":
+        return Cost(lut=80, ff=90)
+    raw_bits = signed_bits(net.input.minimum, net.input.maximum)
+    total = Cost(lut=150 + 5 * raw_bits, ff=150 + 8 * raw_bits)  # generator, comparison
+    if net.timesteps > 1:  # the image is kept
+        total = total + memory_cost(family, "block", math.prod(net.input.shape), raw_bits)
+    return total
+
+
+def judge_cost(net: FixedNetwork, family: Family) -> Cost:
+    """What the scores of every timestep pass before the readout, if they do."""
+    if not reads_each_step(net):
+        return Cost()
+    last = net.populations[-1]
+    bits, small = population_widths(net, last.name).bits, last.channels <= 64
+    if net.readout.mode != "sampled":
+        store = memory_cost(family, "lut" if small else "block", last.channels, bits)
+        return store + Cost(lut=60 + 6 * bits, ff=60 + 5 * bits)
+    noise = [int(n) for n in net.readout.noise]
+    noise_bits = signed_bits(min(noise), max(noise))
+    vote_bits = net.timesteps.bit_length() + 1
+    store = memory_cost(family, "lut" if small else "block", last.channels, vote_bits)
+    table = memory_cost(family, "block", len(noise), noise_bits)
+    return store + table + Cost(lut=110 + 4 * bits, ff=110 + 6 * bits + noise_bits)
+
+
 def network_cost(net: FixedNetwork, schedule: Schedule, family: Family) -> Cost:
     """Predicted cost of the accelerator, without link, clock and boot."""
-    total = Cost(lut=180, ff=150)  # encoder, argmax
+    total = _cells(input_cost(net, family) + judge_cost(net, family), family)
+    total = total + Cost(lut=100, ff=60)  # argmax
     for core in schedule.cores:
         total = total + core_cost(net, schedule, core, family)
     return total

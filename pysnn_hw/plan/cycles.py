@@ -26,6 +26,13 @@ SCAN_READ = 5
 ENCODER_DEPTH = {"constant": 3, "bernoulli": 5, "events": 2}
 """Stages of each encoder."""
 
+NO_JUDGE, EARLY_EXIT, SAMPLER = 0, 1, 2
+SETTLING = 6
+"""`Sampler.settling`: cycles from a step's last score until its vote is counted."""
+
+STATUS_LATENCY = 2
+"""Cycles from the end of an image at the encoder until the readout knows its status."""
+
 WEIGHT_AND_HAZARD = 6
 """`WeightMemory.latency` + `MembraneBank.hazard`."""
 
@@ -62,6 +69,7 @@ class _Chain:
 
     sends: Array  # what the encoder does with each input: see `InputTokens`
     first_input: Array
+    last_input: Array  # only where results may wait for an image's end
     encoder_depth: int
     # Per port.
     source: Array  # -1: the encoder, else a core
@@ -82,6 +90,10 @@ class _Chain:
     first_word: Array
     sent: Array  # (all words, parts), padded with zeros
     lanes: Array
+    # Of the readout: how scores of all steps are judged, at which step each image's leave.
+    judge: int
+    exits: Array
+    probes: bool
 
 
 def chain_timing(net: FixedNetwork, schedule: Schedule, activity: Activity) -> Timing:
@@ -92,6 +104,7 @@ def chain_timing(net: FixedNetwork, schedule: Schedule, activity: Activity) -> T
     done = _run(
         chain.sends,
         chain.first_input,
+        chain.last_input,
         chain.encoder_depth,
         chain.source,
         chain.core,
@@ -110,6 +123,9 @@ def chain_timing(net: FixedNetwork, schedule: Schedule, activity: Activity) -> T
         chain.first_word,
         chain.sent,
         chain.lanes,
+        chain.judge,
+        chain.exits,
+        chain.probes,
         accepted,
         finished,
     )
@@ -133,6 +149,7 @@ def _chain(net: FixedNetwork, schedule: Schedule, activity: Activity) -> _Chain:
     return _Chain(
         sends=inputs.sends,
         first_input=inputs.first,
+        last_input=inputs.last if net.input.encoding == "events" else inputs.last[:0],
         encoder_depth=ENCODER_DEPTH[net.input.encoding],
         source=np.array([-1 if s == INPUT else order.index(s) for s in sources]),
         core=np.array([k for k, _ in ports]),
@@ -151,7 +168,16 @@ def _chain(net: FixedNetwork, schedule: Schedule, activity: Activity) -> _Chain:
         first_word=np.append(_starts([len(w) for w in words])[:-1], 0),
         sent=np.concatenate([*padded, np.zeros((1, parts), np.int64)]),
         lanes=np.array([core.lanes for core in cores]),
+        judge=_judge(net),
+        exits=np.full(activity.images, net.timesteps) if activity.steps is None else activity.steps,
+        probes=net.probe is not None,
     )
+
+
+def _judge(net: FixedNetwork) -> int:
+    if net.readout.mode == "sampled":
+        return SAMPLER
+    return EARLY_EXIT if net.readout.margin > 0 else NO_JUDGE
 
 
 def _starts(lengths: list[int]) -> Array:
@@ -188,6 +214,7 @@ def _settle(net: FixedNetwork, schedule: Schedule, core: CorePlan) -> int:
 def _run(  # type: ignore[no-untyped-def]
     sends,
     first_input,
+    last_input,
     encoder_depth,
     source,
     core,
@@ -206,6 +233,9 @@ def _run(  # type: ignore[no-untyped-def]
     first_word,
     sent,
     lanes,
+    judge,
+    exits,
+    probes,
     accepted,
     finished,
 ):
@@ -237,7 +267,7 @@ def _run(  # type: ignore[no-untyped-def]
     mark_kind = np.zeros(ports, np.int64)
     remain = np.zeros(ports, np.int64)
 
-    # Phases: 0 reset, 1 init, 2 accumulate, 3 fire, 4 resume.
+    # Phases: 0 reset, 1 init, 2 accumulate, 3 fire or send, 4 resume.
     phase = np.zeros(cores, np.int64)
     issuing = np.zeros(cores, np.bool_)
     left = settle.copy()
@@ -263,6 +293,16 @@ def _run(  # type: ignore[no-untyped-def]
     # Encoder (-1 nothing, 0 silent integer, 1 event or marker) and readout.
     taken_inputs, accepted_images = 0, 0
     encode = np.full(encoder_depth, -1, np.int64)
+    known, told, known_at = 0, 0, np.zeros(images, np.int64)
+    # Between core and readout, if all steps are read: shifter, judge and store. The judge: 0 takes
+    # scores, 1 subtracts or settles (while ``waits`` is left), 2 decides, 3 waits for the store.
+    final, probing = False, probes
+    word_held, word_lane, word_last, word_final = False, 0, False, False
+    verdict, waits, judged_final, frozen, judged, step = 0, 0, False, False, 0, 0
+    busy_store, silent, place = False, False, 0
+    if judge == SAMPLER:
+        verdict, busy_store, silent = 3, True, True
+    classes = words[cores - 1] * lanes[cores - 1]
     filled, lane, last_word = False, 0, False
     score_valid, score_last, out_score, out_last = False, False, False, False
     results = 0
@@ -290,6 +330,9 @@ def _run(  # type: ignore[no-untyped-def]
                         push[q] = True
                     taken[q] = (taken[q] or can[q]) and not ready
         if ready or not valid:
+            if known < len(last_input) and taken_inputs - 1 == last_input[known]:
+                known_at[known] = cycle + STATUS_LATENCY
+                known += 1
             for k in range(encoder_depth - 1, 0, -1):
                 encode[k] = encode[k - 1]
             encode[0] = -1
@@ -382,26 +425,68 @@ def _run(  # type: ignore[no-untyped-def]
                 elif two_stages[c] and values_ready:
                     parts_left[c] -= 1
             else:
-                # Readout: words into the shifter, scores one by one to the host.
-                informed = True
-                free = True  # the host takes every score at once
-                move = free and informed
-                final_lane = lane == lanes[c] - 1
-                word_ready = (not filled) or (move and final_lane)
-                offer_valid = emit != none and emit != end and not initial
-                advance = (not offer_valid) or word_ready
+                # Readout: the host takes every score at once; the last one waits for the status.
+                informed = not (score_valid and score_last)
+                if not informed:
+                    informed = len(last_input) == 0 or (told < known and cycle >= known_at[told])
                 if out_score and out_last:
                     finished[results] = cycle
                     results += 1
-                out_score, out_last = score_valid, score_last
-                score_valid = filled
-                score_last = last_word and final_lane
-                if word_ready:
-                    filled = offer_valid
-                    last_word = emit == words[c] - 1
-                    lane = 0
-                else:
+                out_score, out_last = score_valid and informed, score_last
+                final_lane = judge != NO_JUDGE or lane == lanes[c] - 1
+                score_ready = (not filled) or (informed and final_lane)
+                if informed:
+                    told += score_valid and score_last
+                    score_valid, score_last = filled, last_word and final_lane
                     lane += 1
+                offer_valid = emit != none and emit != end and not initial
+                word_ready = score_ready
+                if judge != NO_JUDGE:
+                    # Store: what it offers to the readout.
+                    idle = not busy_store
+                    stored, stored_last = busy_store and not silent, place == classes - 1
+                    if busy_store and (silent or score_ready):
+                        place += 1
+                        if stored_last:
+                            busy_store, silent, place = False, False, 0
+                    # Judge: scores one by one.
+                    collect, last_lane = verdict == 0, word_lane == lanes[c] - 1
+                    word_ready = (not word_held) or (collect and last_lane)
+                    if verdict == 0:
+                        if word_held and last_lane and word_last:
+                            step += 1
+                            if frozen:
+                                frozen = not word_final
+                                if word_final:
+                                    judged, step = judged + 1, 0
+                            else:
+                                judged_final = word_final
+                                verdict, waits = 1, SETTLING if judge == SAMPLER else 1
+                    elif verdict == 1:
+                        waits -= 1
+                        if waits == 0:
+                            verdict = 2
+                            if judge == SAMPLER and not judged_final:
+                                verdict, step = 0, 0
+                    elif verdict == 2:
+                        verdict = 0
+                        if judged_final or (judge == EARLY_EXIT and step == exits[judged]):
+                            verdict, busy_store = 3, True
+                            frozen = not judged_final
+                            if judged_final:
+                                judged, step = judged + 1, 0
+                    elif idle:
+                        verdict = 0
+                    if word_ready:
+                        word_held = offer_valid
+                        word_last, word_final, word_lane = emit == words[c] - 1, final, 0
+                    elif collect:
+                        word_lane += 1
+                if score_ready:
+                    filled, last_word, lane = offer_valid, emit == words[c] - 1, 0
+                    if judge != NO_JUDGE:
+                        filled, last_word = stored, stored_last
+                advance = (not offer_valid) or word_ready
             if advance:
                 done_next[c] = emit == end
                 for k in range(depth - 1, 0, -1):
@@ -438,12 +523,14 @@ def _run(  # type: ignore[no-untyped-def]
                     phase[c] = 2
             elif phase[c] == 2:
                 if settled:
-                    if not fires[c] and kind == STEP:
+                    if not fires[c] and kind == STEP and (judge == NO_JUDGE or probing):
                         phase[c] = 4
                     elif not fires[c] and kind == PROBE:
-                        start = True
+                        start, probing = True, False
                         phase[c] = 1
                     else:
+                        if not fires[c]:
+                            final = kind != STEP
                         start = True
                         repeat[c] = 0
                         phase[c] = 3
@@ -453,6 +540,8 @@ def _run(  # type: ignore[no-untyped-def]
             elif done[c]:
                 if fires[c]:
                     base[c] += words[c]
+                else:
+                    probing = probes and final
                 if not fires[c] or repeat[c] == repeats[c] - 1:
                     resume = True
                     phase[c] = 2

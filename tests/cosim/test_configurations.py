@@ -26,8 +26,8 @@ def test_hardware_equals_golden(name, tmp_path):
     free = run_dataset(found.net, found.schedule, found.images, **options)
     assert free.mismatches == 0, free.first
     assert len(free.classes) == len(pressed.classes) == IMAGES
-    trace = simulate(found.net, found.images, trace=True).trace
-    activity = Activity.of(found.net, found.images, trace.spikes)
+    golden = simulate(found.net, found.images, trace=True)
+    activity = Activity.of(found.net, found.images, golden.trace.spikes, golden.steps)
     predicted = chain_timing(found.net, found.schedule, activity)
     assert predicted.accepted.tolist() == free.started.tolist()
     assert predicted.finished.tolist() == free.finished.tolist()

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.cosim
 @pytest.mark.parametrize("seed", range(2000, 2008))
 def test_predicted_cycles_equal_simulated_cycles(seed: int) -> None:
     case = random_case(seed, images=5)
-    trace = simulate(case.net, case.images, trace=True).trace
-    assert trace is not None
-    activity = Activity.of(case.net, case.images, trace.spikes)
+    golden = simulate(case.net, case.images, trace=True)
+    assert golden.trace is not None
+    activity = Activity.of(case.net, case.images, golden.trace.spikes, golden.steps)
     predicted = chain_timing(case.net, case.schedule, activity)
     measured = run_dataset(
         case.net, case.schedule, case.images, profile=BUILD_FAST, jobs=1, patience=200_000

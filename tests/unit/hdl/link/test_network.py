@@ -2,9 +2,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
+from pysnn_hw.errors import PlanError
 from pysnn_hw.hdl.link.network import fingerprint, link_parameters
 from pysnn_hw.ir.file import load, save
+from pysnn_hw.ir.snn import Readout
 from tests.networks import random_network
 
 
@@ -40,3 +43,17 @@ def test_parameters_of_a_network():
     assert parameters.classes == net.populations[-1].size
     assert parameters.info.fingerprint == fingerprint(net)
     assert (parameters.divisor, parameters.clock_mhz) == (12, 30)
+
+
+def test_votes_need_other_bits_than_membranes():
+    net = replace(random_network(np.random.default_rng(2)), timesteps=4000)
+    sampled = replace(net, readout=Readout("sampled", seed=1, noise=(0,) * 256))
+    assert link_parameters(sampled, divisor=12).score_bits == 13
+
+
+def test_events_are_refused():
+    net = random_network(np.random.default_rng(2))
+    zeros = (0,) * net.input.shape[0]
+    net = replace(net, input=replace(net.input, encoding="events", zero_point=zeros))
+    with pytest.raises(PlanError, match="cannot be sent over the UART link"):
+        link_parameters(net, divisor=12)
