@@ -109,9 +109,7 @@ class AddressEvents(wiring.Component):
             with m.If(forward & (event.kind != EventKind.SPIKE)):
                 m.d.sync += [
                     step.eq(Mux(last_step, 0, step + 1)),
-                    last_step.eq(
-                        (self.timesteps == 1) | ((step == self.timesteps - 2) & ~last_step)
-                    ),
+                    last_step.eq((self.timesteps == 1) | (step == self.timesteps - 2)),
                 ]
             with m.If(event.kind == EventKind.INFERENCE):
                 m.d.sync += dropping.eq(0)

@@ -120,7 +120,7 @@ class BernoulliEncoder(wiring.Component):
                 m.d.sync += [
                     first.eq(final),
                     step.eq(Mux(final, 0, step + 1)),
-                    final.eq((self.timesteps == 1) | ((step == self.timesteps - 2) & ~final)),
+                    final.eq((self.timesteps == 1) | (step == self.timesteps - 2)),
                 ]
                 with m.If(final):
                     m.d.sync += state.eq(self.source.seed)

@@ -8,9 +8,12 @@ from amaranth.back import verilog
 from pysnn_hw.golden import simulate
 from pysnn_hw.hdl.accelerator import Accelerator
 from pysnn_hw.hdl.axi_stream import AxiStreamTop
+from pysnn_hw.hdl.events import event_layout
 from pysnn_hw.plan.schedule import simple_schedule
 from pysnn_hw.verify.cosim import build_cosim, run_cosim
+from pysnn_hw.verify.design import Design
 from pysnn_hw.verify.verilator import find_verilator
+from tests.configurations import configuration
 from tests.networks import random_network
 
 TOP = "axi_top"
@@ -44,14 +47,34 @@ def vectors(net, data_bits, rng):
     }
 
 
+def event_vectors():
+    """Images of events, one with an event outside the map, which must not matter."""
+    found = configuration("events")
+    golden = simulate(found.net, found.images)
+    sent = [words.reshape(-1).tolist() for words in Design(found.net, found.schedule).input_words(
+        found.images)]  # fmt: skip
+    layout = event_layout(found.net.input.shape, found.net.input.range)
+    sent[1].insert(2, 7 << layout["y"].offset | 1 << layout["value"].offset)
+    return found, {
+        "images": sent,
+        "scores": [words(row, 32) for row in golden.scores],
+        "users": [int(c) << 1 | (k == 1) for k, c in enumerate(golden.classes)],
+    }
+
+
 @pytest.mark.cosim
-@pytest.mark.parametrize("seed", [5, 8])
+@pytest.mark.parametrize("seed", [5, 8, None])
 def test_axi_stream_models_get_golden_scores(seed, tmp_path):
-    rng = np.random.default_rng(seed)
-    net = random_network(rng, overlap=False, max_side=6)
-    dut = AxiStreamTop(Accelerator(net, simple_schedule(net)))
+    if seed is None:
+        found, document = event_vectors()
+        dut = AxiStreamTop(Accelerator(found.net, found.schedule))
+    else:
+        rng = np.random.default_rng(seed)
+        net = random_network(rng, overlap=False, max_side=6)
+        dut = AxiStreamTop(Accelerator(net, simple_schedule(net)))
+        document = vectors(net, len(dut.s_axis_tdata), rng)
     source, path = tmp_path / "top.v", tmp_path / "vectors.json"
-    path.write_text(json.dumps(vectors(net, len(dut.s_axis_tdata), rng)))
+    path.write_text(json.dumps(document))
     source.write_text(verilog.convert(dut, name=TOP))
     executable = build_cosim(find_verilator(), source, tmp_path / "build", top=TOP)
     outcomes = run_cosim(executable, "sim.tb_axi_stream", {"PYSNN_VECTORS": str(path)}, top=TOP)
