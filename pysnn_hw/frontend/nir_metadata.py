@@ -138,12 +138,13 @@ def _parameters(
     found: dict[str, Array] = {}
     parts = zip(metadata.network.populations, metadata.populations, strict=True)
     for j, (part, names) in enumerate(parts):
-        population = net.populations[-1]
+        population, threshold = net.populations[-1], np.zeros(0)
         if part.kind == "fire":
             population = net.population(names.node)
-            found[f"n{j}.threshold"] = _parameter(population, "threshold", names)
+            threshold = _parameter(population, "threshold", names)
         if population.shape != part.shape or population.neuron.leak != part.neuron.leak:
             raise NetworkError(f"population {part.name!r}", "has another shape or leak")
+        found[f"n{j}.threshold"] = threshold
         found[f"n{j}.bias"] = _parameter(population, "bias", names)
         found[f"n{j}.v_init"] = np.ascontiguousarray(initial[f"n{j}"], np.float64)
     return found

@@ -44,7 +44,8 @@ def output(*shape: int) -> nir.Output:
 def conv(weight: Array, bias: Array | None = None, **settings: Any) -> nir.Conv2d:
     defaults = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
     bias = np.zeros(len(weight)) if bias is None else bias
-    return nir.Conv2d(input_shape=None, weight=weight, bias=bias, **(defaults | settings))
+    settings = {"input_shape": None} | defaults | settings
+    return nir.Conv2d(weight=weight, bias=bias, **settings)
 
 
 def integrate(shape: tuple[int, ...], threshold: float = 1.0, **parameters: float) -> nir.IF:
@@ -71,14 +72,20 @@ def pooled_cnn(rng: np.random.Generator, neuron: Any = integrate) -> nir.NIRGrap
     """
     return chain(
         inputs(2, 9, 9),
-        conv(dyadic(rng, 4, 2, 3, 3), dyadic(rng, 4), stride=(2, 2), padding=(1, 1)),
+        conv(
+            dyadic(rng, 4, 2, 3, 3),
+            dyadic(rng, 4),
+            stride=(2, 2),
+            padding=(1, 1),
+            input_shape=(9, 9),
+        ),
         neuron((4, 5, 5)),
         nir.Scale(np.array([0.5, 1.0, 2.0, 0.25]).reshape(4, 1, 1) * np.ones((4, 5, 5))),
-        conv(dyadic(rng, 8, 2, 3, 3), padding=(1, 1), groups=2),
+        conv(dyadic(rng, 8, 2, 3, 3), padding=(1, 1), groups=2, input_shape=(5, 5)),
         nir.Scale(np.full((8, 5, 5), 0.5)),
         neuron((8, 5, 5)),
         nir.SumPool2d(np.array([2, 2]), np.array([1, 1]), np.array([0, 0])),
-        conv(dyadic(rng, 6, 8, 1, 3, places=5)),
+        conv(dyadic(rng, 6, 8, 1, 3, places=5), input_shape=(4, 4)),
         neuron((6, 4, 2)),
         nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])),
         nir.Flatten({"input": np.array([6, 2, 1])}, start_dim=0),
@@ -126,7 +133,7 @@ def plain_network(
                 padding=around,
                 pool=pool,
             ),
-            Projection("c", "second", "third", "linear", dyadic(rng, 10, 96, places=5)),
+            Projection("c", "second", "third", "linear", dyadic(rng, 10, 96, places=5) - 2.0**-5),
             Projection("d", "third", "last", "linear", dyadic(rng, 5, 10)),
             Projection("e", "last", "readout", "identity", np.ones(5)),
         ),
