@@ -120,6 +120,12 @@ def run_worker(job: Job, progress: Progress = silent) -> None:
     def keep(candidate: Candidate, net: FixedNetwork) -> None:
         save(net, job.network_file(candidate))
 
+    parent = os.getppid()
+
+    def over() -> bool:
+        # A worker whose caller was killed has nobody left to work for.
+        return time.time() >= job.search_deadline or os.getppid() != parent
+
     with job.open() as study:
 
         def after() -> None:
@@ -131,7 +137,7 @@ def run_worker(job: Job, progress: Progress = silent) -> None:
             rules,
             trials=job.options.trials,
             board=board,
-            deadline=job.search_deadline,
+            over=over,
             keep=keep,
             after=after,
         )

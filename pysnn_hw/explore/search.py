@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -57,11 +56,11 @@ def search(
     *,
     trials: int,
     board: Board | None = None,
-    deadline: float = math.inf,
+    over: Callable[[], bool],
     keep: Keep,
     after: Callable[[], None],
 ) -> None:
-    """Try candidates until ``trials`` are claimed, none is left or the time has come.
+    """Try candidates until ``trials`` are claimed, none is left or it is over.
 
     Parameters
     ----------
@@ -73,14 +72,14 @@ def search(
         How many candidates all processes together may claim.
     board
         Whose planner predicts cycles, see `cycles.predict`.
-    deadline
-        In `time.time` seconds; the candidate at hand is still finished.
+    over
+        Asked before each candidate.
     keep
         Told of every network that went through the last rung.
     after
         Called after each candidate.
     """
-    while time.time() < deadline:
+    while not over():
         trial = study.claim(trials)
         if trial is None:
             return
