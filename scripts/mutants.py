@@ -35,6 +35,7 @@ FAILED = 1
 
 GOLDEN = ("tests/unit/golden", "tests/property")
 CONVERT = ("tests/unit/convert", "tests/property")
+HARDWARE = ("tests/cosim/test_configurations.py",)
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,48 @@ MUTANTS = (
         "membrane - (membrane >> neuron.leak)",
         "membrane - ((membrane & 0xFFFFFFFF) >> neuron.leak)",
         GOLDEN,
+    ),
+    Mutant(
+        "bias added once (hardware)",
+        "pysnn_hw/hdl/restore.py",
+        "value = Mux(self.restart, start.word[p], self._leaked(self.residue[p]) + added)",
+        "value = Mux(self.restart, start.word[p], self._leaked(self.residue[p]))",
+        HARDWARE,
+    ),
+    Mutant(
+        "v(0) = 0 (hardware)",
+        "pysnn_hw/hdl/spec.py",
+        'values = self.population.per_neuron("v_init").astype(np.int64)',
+        'values = 0 * self.population.per_neuron("v_init").astype(np.int64)',
+        HARDWARE,
+    ),
+    Mutant(
+        "membranes not cleared between images (hardware)",
+        "pysnn_hw/hdl/phases.py",
+        "self.final.eq(self.marker == EventKind.INFERENCE)",
+        "self.final.eq(0)",
+        ("tests/unit/hdl/test_phases.py", *HARDWARE),
+    ),
+    Mutant(
+        "tie order reversed (hardware)",
+        "pysnn_hw/hdl/readout.py",
+        "better.eq(~following | (s2_score > best))",
+        "better.eq(~following | (s2_score >= best))",
+        ("tests/unit/hdl/test_readout.py",),
+    ),
+    Mutant(
+        "tie order reversed (gate, hardware)",
+        "pysnn_hw/hdl/pool.py",
+        "with m.If(start | (after[lane] > most[lane])):",
+        "with m.If(start | (after[lane] >= most[lane])):",
+        ("tests/unit/hdl/test_pool.py",),
+    ),
+    Mutant(
+        "logical shift in the leak (hardware)",
+        "pysnn_hw/hdl/restore.py",
+        "membrane - (membrane >> shift) if shift else membrane",
+        "membrane - (membrane.as_unsigned() >> shift) if shift else membrane",
+        HARDWARE,
     ),
 )
 
