@@ -15,7 +15,8 @@ from pysnn_hw.convert.ecc import share_scales
 from pysnn_hw.convert.encoding import SEED, with_bernoulli_input
 from pysnn_hw.convert.float_sim import BATCH
 from pysnn_hw.convert.gate import with_gates
-from pysnn_hw.convert.hybrid.method import hybrid_network
+from pysnn_hw.convert.hybrid.balance import balanced_network
+from pysnn_hw.convert.hybrid.method import trained_through_time
 from pysnn_hw.convert.hybrid.training import HybridTraining
 from pysnn_hw.convert.keep_batchnorm import keep_batchnorm
 from pysnn_hw.convert.lower import lower
@@ -102,11 +103,11 @@ def convert(
         early stay silent, or start a threshold off (`srp`, `cos`). ``qcfs``: ``rate``, then weights
         and thresholds are trained on the images at the activation that spikes compute
         (`qcfs.finetune`); wants thousands of images, and T = 1. ``hybrid``: thresholds are balanced
-        on single steps, then the spiking network itself is trained through time (`hybrid`); wants
-        binary spikes and thousands of images.
+        on single steps, unless a calibration is given; then the spiking network itself is trained
+        through time (`hybrid`); wants binary spikes and thousands of images.
     calibration, per_channel, percentile
         How thresholds are chosen, see `calibrate.thresholds`; by default by ``mse`` per channel,
-        for ``ecc`` by ``max`` per layer.
+        for ``ecc`` by ``max`` per layer, for ``hybrid`` by balancing.
     tau
         v(0) as a share of the threshold, 0..1: a half rounds, 0 loses what is left over.
     reset
@@ -175,35 +176,31 @@ def convert(
     given.check(images, graph.input.shape)
     prepared, absorbed = prepare(graph, given)
     skeleton = lower(prepared)
-    if method == "hybrid":
-        net = hybrid_network(
+    if recipe.balances:
+        net = balanced_network(
             skeleton,
             absorbed,
             images,
-            _probabilities(_scores(prepared, absorbed, images)) if labels is None else labels,
             timesteps=timesteps,
             tau=tau,
             seed=seed if encoding == "bernoulli" else None,
             training=training if isinstance(training, HybridTraining) else HybridTraining(),
             progress=progress,
         )
-        net = _read(net, images, recipe)
-        told = _provenance(recipe, given, len(images))
-        return replace(net, provenance={**told, **net.provenance})
-    if samples is None:
-        samples = sample_activations(prepared, absorbed.apply(images), _fires(skeleton))
-    found = _thresholds(skeleton, samples, recipe)
-    net = rate_network(
-        skeleton,
-        found,
-        absorbed,
-        timesteps=timesteps,
-        spike_max=recipe.spike_max,
-        tau=tau,
-    )
-    net = _with_neurons(net, recipe)
+    else:
+        if samples is None:
+            samples = sample_activations(prepared, absorbed.apply(images), _fires(skeleton))
+        net = rate_network(
+            skeleton,
+            _thresholds(skeleton, samples, recipe),
+            absorbed,
+            timesteps=timesteps,
+            spike_max=recipe.spike_max,
+            tau=tau,
+        )
+        net = _with_neurons(net, recipe)
     check_network(net)
-    if bias_correction:
+    if bias_correction and not recipe.balances:
         some = images[:: max(1, len(images) // correction_images(timesteps))]
         names = [p.name for p in net.populations]
         net = correct_biases(net, mean_activations(prepared, absorbed.apply(some), names), some)
@@ -211,6 +208,11 @@ def convert(
         scores = _scores(prepared, absorbed, images)
         chosen = training if isinstance(training, Training) else None
         net = finetune(net, images, scores, chosen, progress=progress)
+    if method == "hybrid":
+        if labels is None:
+            labels = _probabilities(_scores(prepared, absorbed, images))
+        ours = training if isinstance(training, HybridTraining) else None
+        net = trained_through_time(net, images, labels, ours, progress=progress)
     if batchnorm == "kept":
         unfolded, _ = with_batchnorm(graph, given)
         net = keep_batchnorm(net, unfolded, 1 / (absorbed.scale * absorbed.std[0]))

@@ -99,6 +99,11 @@ class Recipe:
         return self.method in ("srp", "cos")
 
     @property
+    def balances(self) -> bool:
+        """Whether thresholds are balanced on single steps, not chosen by a calibration."""
+        return self.method == "hybrid" and self.calibration is None
+
+    @property
     def chosen_calibration(self) -> Calibration:
         """The calibration asked for, else that of the method."""
         return self.calibration or ("max" if self.method == "ecc" else "mse")
@@ -120,7 +125,7 @@ class Recipe:
             del found["probe"]
         if self.encoding == "constant" and self.readout != "sampled":
             del found["seed"]
-        if self.method == "hybrid":
+        if self.balances:
             for name in ("calibration", "per_channel", "bias_correction"):
                 del found[name]
         return found
@@ -164,6 +169,7 @@ def _check_hybrid(recipe: Recipe) -> None:
         raise ModelError("method", "hybrid is for soft reset and folded batch norm")
     if recipe.max_pool == "gate":
         raise ModelError("max_pool", "must be running for hybrid")
-    for name in ("calibration", "per_channel"):
-        if getattr(recipe, name) is not None:
-            raise ModelError(name, "has no meaning for hybrid, which balances its thresholds")
+    if recipe.balances and recipe.per_channel is not None:
+        raise ModelError(
+            "per_channel", "has no meaning where thresholds are balanced", "choose a calibration"
+        )

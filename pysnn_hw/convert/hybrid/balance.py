@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pysnn_hw.convert.encoding import with_bernoulli_input
 from pysnn_hw.convert.float_sim import BATCH
 from pysnn_hw.convert.hybrid.training import HybridTraining
 from pysnn_hw.convert.hybrid.unrolled import Unrolled
@@ -31,6 +32,7 @@ def balanced_network(
     *,
     timesteps: int,
     tau: float,
+    seed: int | None = None,
     training: HybridTraining,
     progress: Progress = silent,
 ) -> SnnNetwork:
@@ -46,6 +48,9 @@ def balanced_network(
         Of the network that comes out.
     tau
         v(0) as a share of the threshold.
+    seed
+        Of random input spikes (`with_bernoulli_input`), on which thresholds are balanced then, too;
+        None: the input is constant.
     training
         Images and steps to balance on, scaling, leak.
     progress
@@ -70,7 +75,7 @@ def balanced_network(
         net = rate_network(
             skeleton, thresholds, preprocessing, timesteps=timesteps, spike_max=1, tau=share
         )
-        return with_neuron(net, Neuron(strict=True))
+        return net if seed is None else with_bernoulli_input(net, seed)
 
     for done, name in enumerate(names):
         progress("balance thresholds", done, len(names))

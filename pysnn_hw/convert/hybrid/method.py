@@ -1,65 +1,45 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Both halves of method ``hybrid``: balanced thresholds, then training through time."""
+"""The second half of method ``hybrid``: a converted network goes on learning, through time."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from pysnn_hw.convert.encoding import with_bernoulli_input
-from pysnn_hw.convert.hybrid.balance import balanced_network
+from pysnn_hw.convert.hybrid.balance import with_neuron
 from pysnn_hw.convert.hybrid.learning import finetune
 from pysnn_hw.convert.hybrid.training import HybridTraining
-from pysnn_hw.convert.preprocessing import Preprocessing
-from pysnn_hw.convert.skeleton import Skeleton
 from pysnn_hw.ir.check import check_network
-from pysnn_hw.ir.snn import Array, SnnNetwork
+from pysnn_hw.ir.snn import Array, Neuron, SnnNetwork
 from pysnn_hw.progress import Progress, silent
 
 
-def hybrid_network(
-    skeleton: Skeleton,
-    preprocessing: Preprocessing,
+def trained_through_time(
+    net: SnnNetwork,
     images: Array,
     targets: Array,
+    training: HybridTraining | None = None,
     *,
-    timesteps: int,
-    tau: float,
-    seed: int | None = None,
-    training: HybridTraining,
     progress: Progress = silent,
 ) -> SnnNetwork:
-    """The network of `balanced_network` after `finetune`, with the story in its provenance.
+    """``net`` with strict, leaking neurons after `finetune`, with the story in its provenance.
 
     Parameters
     ----------
-    skeleton, preprocessing, timesteps, tau
-        As `balanced_network` takes them.
-    images, targets
+    net
+        Of binary spikes and soft reset, converted by any means.
+    images, targets, progress
         As `finetune` takes them.
-    seed
-        Of random input spikes (`with_bernoulli_input`); None: the input is constant.
     training
-        Options of both.
-    progress
-        Told how far the work is.
+        By default `HybridTraining()`.
 
     Raises
     ------
     PysnnError
-        Of both.
+        Of `finetune`.
     """
-    net = balanced_network(
-        skeleton,
-        preprocessing,
-        images,
-        timesteps=timesteps,
-        tau=tau,
-        training=training,
-        progress=progress,
-    )
-    if seed is not None:
-        net = with_bernoulli_input(net, seed)
+    chosen = training or HybridTraining()
+    net = with_neuron(net, Neuron(strict=True, leak=chosen.leak))
     check_network(net)
-    found = finetune(net, images, targets, training, progress=progress)
-    told = {"training": training.to_json(), "held_out_accuracy": list(found.history)}
+    found = finetune(net, images, targets, chosen, progress=progress)
+    told = {"training": chosen.to_json(), "held_out_accuracy": list(found.history)}
     return replace(found.network, provenance=told)

@@ -237,6 +237,47 @@ def test_without_labels_the_trained_network_teaches():
     assert told[-1] == ("fine-tune", 5, 5)
 
 
+def test_with_a_calibration_it_starts_from_the_rate_conversion():
+    graph, x = residual(), images()
+    common = {"timesteps": 6, "levels": 1, "calibration": "mse"}
+    rate = convert(graph, x, **common)
+    start, after = (
+        convert(graph, x, method="hybrid", training=HybridTraining(epochs=e, batch=8), **common)
+        for e in (0, 2)
+    )
+    for a, b, c in zip(rate.populations, start.populations, after.populations, strict=True):
+        np.testing.assert_array_equal(a.threshold, b.threshold)
+        np.testing.assert_array_equal(a.threshold, c.threshold)
+        np.testing.assert_allclose(a.bias, b.bias, rtol=1e-6)
+        assert b.kind == "readout" or b.neuron.strict
+    assert not same(start, after)
+    assert after.provenance["calibration"] == "mse"
+    assert (
+        "calibration"
+        not in convert(
+            graph,
+            x,
+            timesteps=6,
+            levels=1,
+            method="hybrid",
+            training=HybridTraining(epochs=0, balance_steps=2),
+        ).provenance
+    )
+
+
+def test_random_input_is_balanced_on_and_trained_on():
+    graph, x, y = residual(), images(), np.arange(40) % 5
+    training = HybridTraining(epochs=2, batch=8, balance_steps=30, scaling=1.0)
+    common = {"timesteps": 6, "levels": 1, "method": "hybrid", "labels": y, "training": training}
+    still, noisy = (convert(graph, x, encoding=e, **common) for e in ("constant", "bernoulli"))
+    # A spike stands for the largest pixel, so currents of single steps are larger.
+    assert noisy.populations[0].threshold > 1.05 * still.populations[0].threshold
+    assert noisy.input.encoding == "bernoulli"
+    fixed = quantize(noisy, 8)
+    simulated = simulate(fixed, x[:8]).classes
+    assert (simulated == classify_float(fixed, x[:8])).all()
+
+
 def test_refusals():
     def refused(match, **options):
         with pytest.raises(ModelError, match=match):
@@ -244,7 +285,7 @@ def test_refusals():
 
     refused("levels: must be 1 for hybrid", timesteps=8)
     refused("soft reset", levels=1, reset="hard")
-    refused("calibration: has no meaning", levels=1, calibration="mse")
+    refused("per_channel: has no meaning", levels=1, per_channel=False)
     refused("is a Training, which is not of method 'hybrid'", levels=1, training=Training())
     refused("reads through max pooling", levels=1, timesteps=4)
     with pytest.raises(ModelError, match="is a HybridTraining, which is not of method 'rate'"):
