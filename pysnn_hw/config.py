@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Calibration = Literal["max", "percentile", "mse"]
+Calibration = Literal["max", "percentile", "mse", "clip"]
 Method = Literal["rate", "ecc", "signed", "srp", "cos", "qcfs", "hybrid"]
 MaxPooling = Literal["running", "gate"]
 Encoding = Literal["constant", "bernoulli"]

@@ -29,6 +29,7 @@ from rich.table import Table
 
 from pysnn_hw.convert import HybridTraining, Preprocessing, convert, quantize
 from pysnn_hw.convert.float_sim import classify_float
+from pysnn_hw.convert.hybrid import finetune
 from pysnn_hw.convert.prepare import prepare
 from pysnn_hw.errors import PysnnError
 from pysnn_hw.frontend import import_model
@@ -142,16 +143,8 @@ def main(
         began = time.perf_counter()
         rows.append(measured("method rate", convert(graph, some, **common), began))
         began = time.perf_counter()
-        hybrid = convert(
-            graph,
-            taught,
-            method="hybrid",
-            training=training,
-            labels=labels,
-            tau=tau,
-            progress=Shown(bar),
-            **common,
-        )
+        tuned = finetune(balanced, taught, labels, training, progress=Shown(bar))
+        hybrid = tuned.network
         rows.append(measured("method hybrid", hybrid, began))
         began = time.perf_counter()
         rows.append(measured("the same, 8-bit weights", quantize(hybrid, 8, some), began))
@@ -165,7 +158,7 @@ def main(
             "tau": tau,
             "train_images": len(taught),
             "test_images": len(x),
-            "held_out_accuracy": hybrid.provenance["held_out_accuracy"],
+            "held_out_accuracy": tuned.history,
             "rows": [asdict(row) for row in rows],
             "gap_closed": closed,
             "met": met,

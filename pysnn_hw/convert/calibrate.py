@@ -17,7 +17,7 @@ from pysnn_hw.convert.sample import Sample
 from pysnn_hw.errors import ModelError
 from pysnn_hw.ir.snn import Array
 
-Calibration = Literal["max", "percentile", "mse"]
+Calibration = Literal["max", "percentile", "mse", "clip"]
 CALIBRATIONS: tuple[Calibration, ...] = get_args(Calibration)
 
 FEW = 8
@@ -44,7 +44,8 @@ def thresholds(
     calibration
         ``max``: clip at the largest activation. ``percentile``: at that percentile of the non-zero
         activations. ``mse``: where ``(a - q(a))**2`` is least on average, q being the activation as
-        the spikes of ``timesteps`` steps express it.
+        the spikes of ``timesteps`` steps express it. ``clip``: where the activation function itself
+        clips, which is exact for networks that were trained with the levels of spikes (qcfs).
     timesteps, spike_max
         T and the largest spike value.
     per_channel
@@ -56,10 +57,21 @@ def thresholds(
     ceiling
         The activation function's own upper clip; no population reaches beyond it.
 
+    Raises
+    ------
+    ModelError
+        If the calibration is unknown, or ``clip`` where nothing clips.
+
     Notes
     -----
     A channel with next to no non-zero sample takes the layer's value, a dead layer threshold 1.
     """
+    if calibration == "clip":
+        if ceiling is None:
+            raise ModelError(
+                "calibration", "clip is for activations with an upper clip", "use mse or max"
+            )
+        return np.array([ceiling / spike_max])
     layer = _flatten(sample)
     choose = _chooser(calibration, timesteps, spike_max, percentile, tau)
     whole = choose(layer)

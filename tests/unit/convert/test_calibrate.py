@@ -107,6 +107,13 @@ def test_the_clip_stays_below_the_ceiling(calibration):
     assert theta.max() * 3 == pytest.approx(2.0)
 
 
+def test_clip_is_where_the_activation_clips():
+    theta = thresholds(activations(), "clip", timesteps=1, spike_max=15, ceiling=6.0)
+    assert theta.tolist() == [0.4]
+    with pytest.raises(ModelError, match="clip is for activations with an upper clip"):
+        thresholds(activations(), "clip", timesteps=1, spike_max=15)
+
+
 def test_an_unknown_calibration():
     with pytest.raises(ModelError, match="calibration: 'best' is unknown; use max, percentile"):
         thresholds(activations(), "best", timesteps=1, spike_max=3)
