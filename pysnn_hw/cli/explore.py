@@ -160,7 +160,7 @@ def _exploration(result: Exploration) -> Iterator[Table | str]:
         mark = " *" if point.trial == result.chosen.trial else ""
         rows.add_row(_name(point) + mark, *_figures(point))
     yield rows
-    yield f"* chosen: {_name(result.chosen)}"
+    yield f"* chosen: {_name(result.chosen)}; cycles: {result.chosen.cycles_from}"
     yield from result.reasons
     yield f"{result.network} written; {len(result.points)} candidates are on {result.page}"
 

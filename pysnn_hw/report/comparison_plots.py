@@ -84,7 +84,7 @@ def _panels(
             axes.grid()
             axes.set_xlabel(label)
         _loss_axis(grid[0], _losses(done, original))
-        _legend(figure, methods)
+        _legend(figure, methods, 2 * ROW)
 
     return svg(name, (10.4, 3.1), draw)
 
@@ -244,11 +244,11 @@ def _style(method: str, methods: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _legend(figure: Figure, methods: Sequence[str]) -> None:
+def _legend(figure: Figure, methods: Sequence[str], columns: int = ROW) -> None:
     lines = [Line2D([], [], label=m, **_style(m, methods)) for m in methods]
     lines.append(Line2D([], [], color=INK, linestyle="--", linewidth=1, label="original"))
     figure.legend(
-        handles=lines, loc="outside upper left", ncols=min(len(lines), ROW), frameon=False
+        handles=lines, loc="outside upper left", ncols=min(len(lines), columns), frameon=False
     )
 
 
