@@ -385,7 +385,15 @@ _RECIPES: Mapping[str, _Recipe] = {
     "early_exit_events": _Recipe(_chain(), 6, input=_EVENTS, finish=_read("potential")),
     "early_exit_probe": _Recipe(_chain(), 5, weight=2, finish=_probed_margin),
     "sum_pool": _Recipe(_pooled("sum"), 2, 3),
+    "sum_pool_readdressed": _Recipe(
+        _pooled("sum"), 2, 3, schedule=lambda net: simple_schedule(net, lanes=2, pool_at_sender=False)
+    ),
+    "sum_pool_gaps": _Recipe(_pooled("sum", 2, 3), 2, 3),
     "sum_pool_overlapping": _Recipe(_pooled("sum", 3, 2), 2, 3),
+    "running_max_overlapping": _Recipe(_pooled("max", 3, 2), 3, 3),
+    "gate_overlapping": _Recipe(_pooled("gate", 2, 1), 3, 3),
+    "max_overlapping": _Recipe(_pooled("max", 3, 2), 1, 15),
+    "max_with_gaps": _Recipe(_pooled("max", 2, 3), 2),
     "residual": _Recipe(_residual, 2, 3),
     "two_producers": _Recipe(_two_producers, 2, 3),
     "depthwise": _Recipe(_depthwise, 1, 15),

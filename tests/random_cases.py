@@ -45,7 +45,7 @@ def random_case(seed: int, *, images: int = 6) -> Case:
     """Draw until the hardware supports the network (it names what it does not)."""
     rng = np.random.default_rng(seed)
     while True:
-        net = random_network(rng, extras=_EXTRAS, overlap=False, max_side=8)
+        net = random_network(rng, extras=_EXTRAS, max_side=8)
         try:
             schedule = _schedule(rng, net)
             _ = Design(net, schedule).probes

@@ -95,7 +95,7 @@ class FireCore(wiring.Component):
             for name, member in self.accumulate.signature.members.items()
             if name.startswith(("i_", "boot_"))
         }
-        members["o"] = Out(stream.Signature(event_layout(spec.scan.out_shape, spec.out_range)))
+        members["o"] = Out(stream.Signature(event_layout(spec.out_shape, spec.out_range)))
         members["probe"] = Out(probe_signature(spec))
         super().__init__(members)
 
@@ -166,10 +166,12 @@ class FireCore(wiring.Component):
         m.submodules.sender = sender = Sender(
             spec.scan,
             spec.pool,
+            out_shape=spec.out_shape,
             spikes=(spec.population.spike_min, spec.spike_max),
             spike_shape=spec.spike_shape,
             out_range=spec.out_range,
             timesteps=longest_run(spec.net),
+            family=spec.schedule.family,
         )
         wiring.connect(m, sender.o, wiring.flipped(self.o))
         # Registered: the way from a ready consumer to a resumed walker would be too long.

@@ -97,7 +97,7 @@ class EarlyExit(wiring.Component):
             with m.State("collect"):
                 m.d.comb += shifter.o.ready.eq(1)
                 with m.If(shifter.o.valid):
-                    m.d.comb += store.write.eq(~frozen)
+                    m.d.comb += store.write.eq(1)
                     m.d.sync += [
                         place.eq(Mux(single.last, 0, place + 1)),
                         first.eq(single.last),

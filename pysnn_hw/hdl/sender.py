@@ -11,7 +11,9 @@ from pysnn_hw.hdl.pool import make_pool
 from pysnn_hw.hdl.scan import scan_layout
 from pysnn_hw.hdl.serializer import Serializer
 from pysnn_hw.hdl.skid import SkidBuffer
+from pysnn_hw.hdl.window_reader import WindowReader
 from pysnn_hw.ir.snn import Pool
+from pysnn_hw.ir.snn import Shape as MapShape
 from pysnn_hw.plan.geometry import ScanGeometry
 
 __all__ = ["Sender"]
@@ -25,7 +27,10 @@ class Sender(wiring.Component):
     scan
         Firing order of the words.
     pool
-        Pooling of the spikes, if this core does it.
+        Pooling of the spikes, if this core does it. If its windows do not tile the map, words are
+        read again in the order of the windows (`WindowReader`).
+    out_shape
+        (channels, height, width) of the map that is sent.
     spikes
         Smallest and largest spike.
     spike_shape
@@ -34,6 +39,8 @@ class Sender(wiring.Component):
         Smallest and largest value of an event.
     timesteps
         Steps over which pooling may have to remember.
+    family
+        Device family that block RAM is cut for.
 
     Members
     -------
@@ -50,17 +57,23 @@ class Sender(wiring.Component):
         scan: ScanGeometry,
         pool: Pool | None,
         *,
+        out_shape: MapShape,
         spikes: tuple[int, int],
         spike_shape: Shape,
         out_range: tuple[int, int],
         timesteps: int,
+        family: str = "ecp5",
     ):
         self.lanes, self.pooling = scan.lanes, pool is not None
-        self.serializer = Serializer(scan.out_shape, scan.lanes, out_range)
-        self.pool = None
+        self.serializer = Serializer(out_shape, scan.lanes, out_range)
+        self.reader, self.pool = None, None
         if pool is not None:
+            words = scan.words
+            if not pool.tiles:
+                self.reader = WindowReader(pool, scan.shape, scan.lanes, spikes, family=family)
+                words = self.reader.reread
             self.pool = make_pool(
-                pool, scan.out_shape, scan.lanes, spikes, timesteps=timesteps, words=scan.words
+                pool, out_shape, scan.lanes, spikes, timesteps=timesteps, words=words
             )
         super().__init__(
             {
@@ -70,7 +83,7 @@ class Sender(wiring.Component):
                 "spikes": In(data.ArrayLayout(spike_shape, scan.lanes)),
                 "ending": In(EventKind),
                 "fresh": In(1),
-                "o": Out(stream.Signature(event_layout(scan.out_shape, out_range))),
+                "o": Out(stream.Signature(event_layout(out_shape, out_range))),
             }
         )
 
@@ -83,6 +96,10 @@ class Sender(wiring.Component):
             m.submodules.pool = self.pool
             wiring.connect(m, self.pool.o, serializer.i)
             target = self.pool.i
+        if self.reader is not None:
+            m.submodules.reader = self.reader
+            wiring.connect(m, self.reader.o, target)
+            target = self.reader.i
         m.submodules.skid = skid = SkidBuffer(target.payload.shape())
         wiring.connect(m, skid.o, target)
         word, entry = skid.i.payload, self.entry

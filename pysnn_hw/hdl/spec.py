@@ -115,6 +115,12 @@ class CoreSpec:
         return outgoing_pool(self.net, self.plan)
 
     @property
+    def out_shape(self) -> tuple[int, int, int]:
+        """Shape of the map that it sends."""
+        shape = self.population.shape
+        return shape if self.pool is None else self.pool.out_shape(shape)
+
+    @property
     def out_range(self) -> tuple[int, int]:
         """Range of the values it sends."""
         low, high = self.population.spike_min, self.spike_max

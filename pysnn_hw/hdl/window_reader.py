@@ -71,6 +71,12 @@ class WindowReader(wiring.Component):
             }
         )
 
+    @property
+    def reread(self) -> int:
+        """Words read per timestep."""
+        channels, height, width = self.pool.out_shape(self.shape)
+        return channels // self.lanes * height * width * self.pool.kernel[0] * self.pool.kernel[1]
+
     def elaborate(self, platform):
         m = Module()
         m.submodules.memory = mem = self.memory

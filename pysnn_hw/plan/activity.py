@@ -18,6 +18,7 @@ from pysnn_hw.plan.schedule import (
     outgoing_pool,
     port_geometry,
     reads_each_step,
+    reread_words,
     scan_geometry,
 )
 
@@ -188,7 +189,8 @@ def core_cycles(
     per_word = sent.reshape(n, t, c // core.lanes, core.lanes, h, w).sum(axis=3)
     # A word costs the cycles of its non-zero values, at least the one in which it is scanned.
     sending = np.maximum(per_word, 1).sum(axis=(1, 2, 3, 4)).mean()
-    silent = net.total_steps * (scan.words - per_word[0, 0].size)
+    reread = reread_words(net, core)
+    silent = net.total_steps * (scan.words + reread - per_word[0, 0].size)
     return CoreCycles(
         core.population, accumulate, float(sending + silent), PHASE_OVERHEAD * net.total_steps
     )

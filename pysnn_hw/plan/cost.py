@@ -22,6 +22,7 @@ from pysnn_hw.plan.schedule import (
     outgoing_pool,
     port_geometry,
     reads_each_step,
+    reread_words,
     scan_geometry,
 )
 
@@ -181,9 +182,13 @@ def core_cost(net: FixedNetwork, schedule: Schedule, core: CorePlan, family: Fam
     serial = core.lanes * (stages * 2.2 + 4) + 60
     if pool is not None:
         serial += core.lanes * stages * 4
+        reread = reread_words(net, core)
+        if reread:
+            word = core.lanes * (stages + (population.spike_min < 0))
+            total = total + memory_cost(family, "block", scan.words, word) + Cost(lut=150, ff=110)
         if pool.mode != "sum" and longest_run(net) > 1:
             total_bits = core.lanes * (longest_run(net) * population.spike_max).bit_length()
-            total = total + memory_cost(family, "block", scan.words, total_bits)
+            total = total + memory_cost(family, "block", reread or scan.words, total_bits)
             serial += total_bits * 3
     return _cells(total + Cost(lut=serial, ff=core.lanes * stages * 3 + 60), family)
 

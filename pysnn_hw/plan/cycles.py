@@ -17,7 +17,13 @@ from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork
 from pysnn_hw.ir.widths import clamps, longest_run
 from pysnn_hw.plan.activity import Activity
 from pysnn_hw.plan.latency import core_value_range, fire_latency, lane_latency, value_bits
-from pysnn_hw.plan.schedule import CorePlan, Schedule, outgoing_pool, scan_geometry
+from pysnn_hw.plan.schedule import (
+    CorePlan,
+    Schedule,
+    outgoing_pool,
+    reread_words,
+    scan_geometry,
+)
 from pysnn_hw.plan.tokens import PROBE, STEP, input_tokens, port_tokens, repeats, word_tokens
 
 SCAN_READ = 5
@@ -85,6 +91,7 @@ class _Chain:
     words: Array
     scan_depth: Array
     pool_depth: Array
+    reread: Array  # words that pooling reads again; 0: windows tile the map
     two_stages: Array
     settle: Array
     first_word: Array
@@ -118,6 +125,7 @@ def chain_timing(net: FixedNetwork, schedule: Schedule, activity: Activity) -> T
         chain.words,
         chain.scan_depth,
         chain.pool_depth,
+        chain.reread,
         chain.two_stages,
         chain.settle,
         chain.first_word,
@@ -163,6 +171,7 @@ def _chain(net: FixedNetwork, schedule: Schedule, activity: Activity) -> _Chain:
         words=np.array([scan_geometry(net, core).words for core in cores]),
         scan_depth=np.array([_scan_depth(net, core) for core in cores]),
         pool_depth=np.array([_pool_depth(net, core) for core in cores]),
+        reread=np.array([reread_words(net, core) for core in fire] + [0]),
         two_stages=np.array([int(w.shape[1] > 1) for w in words] + [0]),
         settle=np.array([_settle(net, schedule, core) for core in cores]),
         first_word=np.append(_starts([len(w) for w in words])[:-1], 0),
@@ -228,6 +237,7 @@ def _run(  # type: ignore[no-untyped-def]
     words,
     scan_depth,
     pool_depth,
+    reread,
     two_stages,
     settle,
     first_word,
@@ -280,6 +290,12 @@ def _run(  # type: ignore[no-untyped-def]
     skid = np.full(cores, none, np.int64)
     spare = np.full(cores, none, np.int64)
     pool = np.full((cores, max(1, pool_depth.max())), none, np.int64)
+    # Window reader: 0 fills, 1 reads, 2 sends the marker; what stands in its two stages.
+    reader = np.zeros(cores, np.int64)
+    reader_next = first_word.copy()
+    reader_count = np.zeros(cores, np.int64)
+    fetched = np.full(cores, none, np.int64)
+    read_out = np.full(cores, none, np.int64)
     done = np.zeros(cores, np.bool_)
     done_next = np.zeros(cores, np.bool_)
     can = np.zeros(ports, np.bool_)  # the queue is ready
@@ -391,13 +407,31 @@ def _run(  # type: ignore[no-untyped-def]
                 skid_taken = word_ready
                 if stages:
                     offer = pool[c, stages - 1]
-                    skid_taken = word_ready or offer == none
-                    if skid_taken:
+                    moves = word_ready or offer == none
+                    fed, skid_taken = skid[c], moves
+                    if reread[c]:
+                        fed = read_out[c]
+                        state = reader[c]
+                        skid_taken = state == 0 and skid[c] != end
+                        if state == 0 and skid[c] == end:
+                            reader[c] = 1
+                        if moves or fed == none:
+                            read_out[c], fetched[c] = fetched[c], none
+                            if state == 1:
+                                fetched[c] = reader_next[c]
+                                reader_next[c] += 1
+                                reader_count[c] += 1
+                                if reader_count[c] == reread[c]:
+                                    reader[c], reader_count[c] = 2, 0
+                            elif state == 2:
+                                fetched[c], skid_taken = end, True
+                                reader[c] = 0
+                    if moves:
                         for k in range(stages - 1, 0, -1):
                             pool[c, k] = pool[c, k - 1]
                         pool[c, 0] = none
-                        if skid[c] != none and (skid[c] == end or sent[skid[c]].sum() > 0):
-                            pool[c, 0] = skid[c]
+                        if fed != none and (fed == end or sent[fed].sum() > 0):
+                            pool[c, 0] = fed
                 elif sending and emit != end:
                     sending = sent[emit].sum() > 0
                 advance = (not sending) or spare[c] == none

@@ -72,7 +72,9 @@ class Axis:
     def __post_init__(self) -> None:
         if self.pool_stride < self.pool:
             raise PlanError(
-                "pooling", "overlapping windows cannot be re-addressed", "use stride = kernel"
+                "pooling",
+                "overlapping windows cannot be re-addressed",
+                "pool at the sender, or use stride = kernel",
             )
         if self.banks != 1 and self.banks < self.reach:
             raise PlanError(

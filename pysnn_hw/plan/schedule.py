@@ -131,7 +131,7 @@ def outgoing_pool(net: SnnNetwork, core: CorePlan) -> Pool | None:
     Raises
     ------
     PlanError
-        If its consumers want different pooling, or windows that do not tile the map.
+        If its consumers want different pooling.
     """
     pools = {p.pool for p in net.out_of(core.population)}
     if not any(pool is not None and (pool.mode != "sum" or core.pool_at_sender) for pool in pools):
@@ -140,13 +140,7 @@ def outgoing_pool(net: SnnNetwork, core: CorePlan) -> Pool | None:
         raise PlanError(
             f"population {core.population}", "its consumers see different poolings of its spikes"
         )
-    pool = pools.pop()
-    if pool is None or not pool.tiles:
-        raise PlanError(
-            f"population {core.population}",
-            "pooling at the sender needs windows without overlap or gap (stride = kernel)",
-        )
-    return pool
+    return pools.pop()
 
 
 def keeps_current(net: SnnNetwork, population: str) -> bool:
@@ -175,10 +169,24 @@ def port_geometry(net: SnnNetwork, schedule: Schedule, projection: str) -> Proje
     )
 
 
-def scan_geometry(net: SnnNetwork, core: CorePlan) -> ScanGeometry:
-    """Firing order of a core."""
+def overlaps(pool: Pool) -> bool:
+    """Whether a spike may belong to several windows."""
+    return any(s < k for s, k in zip(pool.stride, pool.kernel, strict=True))
+
+
+def reread_words(net: SnnNetwork, core: CorePlan) -> int:
+    """Words that the pooling of a core reads again per timestep, as its windows do not tile."""
     pool = outgoing_pool(net, core)
-    window = (1, 1) if pool is None else pool.kernel
+    if pool is None or pool.tiles:
+        return 0
+    channels, height, width = pool.out_shape(net.shape_of(core.population))
+    return channels // core.lanes * height * width * pool.kernel[0] * pool.kernel[1]
+
+
+def scan_geometry(net: SnnNetwork, core: CorePlan) -> ScanGeometry:
+    """Firing order of a core: by windows of its pooling, if these tile the map."""
+    pool = outgoing_pool(net, core)
+    window = pool.kernel if pool is not None and pool.tiles else (1, 1)
     return ScanGeometry(net.shape_of(core.population), core.lanes, core.banks, window)
 
 
@@ -223,11 +231,11 @@ def full_banks(net: SnnNetwork, population: str) -> tuple[int, int]:
 
 
 def _with_sender_pools(net: SnnNetwork, schedule: Schedule) -> Schedule:
-    """Turn sender pooling off where consumers disagree or windows do not tile."""
+    """Turn sender pooling off where consumers disagree or windows leave gaps."""
     cores = []
     for core in schedule.cores:
         pools = {p.pool for p in net.out_of(core.population)}
         only = next(iter(pools)) if len(pools) == 1 else None
-        fits = only is not None and only.tiles
+        fits = only is not None and (only.tiles or overlaps(only))
         cores.append(replace(core, pool_at_sender=core.pool_at_sender and fits))
     return Schedule(tuple(cores))

@@ -15,6 +15,7 @@ from pysnn_hw.plan.schedule import (
     keeps_current,
     outgoing_pool,
     port_geometry,
+    reread_words,
     scan_geometry,
 )
 
@@ -43,7 +44,8 @@ class WordTokens:
     """Scanned words of one core, all images and timesteps in a row: int64 (words, parts).
 
     Non-zero values of each word as it is sent after pooling, per part of the serializer; zero for
-    words that send nothing (silent, or not the last of their pooling window).
+    words that send nothing (silent, or not the last of their pooling window). Where windows do not
+    tile the map, these are the words that are read again.
     """
 
     sent: Array
@@ -94,6 +96,11 @@ def word_tokens(net: FixedNetwork, activity: Activity, core: CorePlan) -> WordTo
     size = part_lanes(core.lanes)
     parts = core.lanes // size
     counts = sent.transpose(0, 1, 3, 4, 2).reshape(n, t, h, w, scan.groups, parts, size).sum(-1)
+    if reread_words(net, core):
+        # Windows row by row, in each all groups, of each word its last member sends.
+        by_window = np.zeros((n, t, h, w, scan.groups, _members(net, core), parts), np.int64)
+        by_window[..., -1, :] = counts
+        return WordTokens(by_window.reshape(-1, parts))
     order = scan.order()
     kh, kw = scan.window
     ends_y = (order[:, 0] % kh == kh - 1) & (order[:, 0] // kh < h)
@@ -103,6 +110,12 @@ def word_tokens(net: FixedNetwork, activity: Activity, core: CorePlan) -> WordTo
     y, x, g = (order[ends] // np.array([kh, kw, 1])).T
     result[:, :, ends] = counts[:, :, y, x, g]
     return WordTokens(result.reshape(-1, parts))
+
+
+def _members(net: FixedNetwork, core: CorePlan) -> int:
+    """Positions in a window of the outgoing pooling."""
+    pool = outgoing_pool(net, core)
+    return 1 if pool is None else pool.kernel[0] * pool.kernel[1]
 
 
 @dataclass(frozen=True, eq=False)

@@ -144,7 +144,7 @@ def test_sampler(case, pace):
     if classes > 1:
         plain = [votes_of(steps, [0] * 256, seed) for steps in images]
         assert votes != plain
-        assert {v.index(max(v)) for v in votes} == set(range(classes))
+        assert len({v.index(max(v)) for v in votes}) > 1
     expected = [word for v in votes for word in sent(v)]
     dut = Sampler(
         classes, lanes=lanes, score_bits=bits, noise=noise, seed=seed, timesteps=timesteps
