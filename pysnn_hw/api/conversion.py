@@ -158,7 +158,11 @@ def spiking_network(
 def fixed_network(spiking: SnnNetwork, dataset: Dataset, options: ConvertOptions) -> FixedNetwork:
     """The integer network, rounded so that errors cancel on the calibration images."""
     images = calibration_images(dataset, min(options.calibration_images, ROUNDING_IMAGES))
-    return passes.quantize(spiking, options.weight_bits, images)
+    fixed = passes.quantize(spiking, options.weight_bits, images)
+    # Rounding moves scores a little, so the margin is chosen again on what will run.
+    return (
+        passes.with_early_exit(fixed, images, options.early_exit) if options.early_exit else fixed
+    )
 
 
 def calibration_images(dataset: Dataset, count: int) -> Array:

@@ -8,6 +8,7 @@ from pysnn_hw.convert.loss import LossReport, PopulationLoss, loss_report
 from pysnn_hw.convert.preprocessing import Preprocessing
 from pysnn_hw.convert.qcfs import Training
 from pysnn_hw.convert.quantisation import quantize
+from pysnn_hw.convert.readout import with_early_exit
 from pysnn_hw.convert.recipe import METHODS, Method
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "loss_report",
     "quantize",
     "weights_of",
+    "with_early_exit",
 ]
