@@ -155,14 +155,15 @@ class BernoulliEncoder(wiring.Component):
 
         # Stage 3: subtract. Stage 4: magnitude. Then: compare.
         difference = Signal(value_shape(self.source.range))
+        below = difference[-1] if difference.shape().signed else C(0)
         nothing = Signal()
         magnitude, negative = Signal(bits), Signal()
         with m.If(advance):
             m.d.sync += [
                 difference.eq(raw - zero),
                 nothing.eq(background),
-                negative.eq(difference < 0),
-                magnitude.eq(Mux(nothing, 0, Mux(difference < 0, -difference, difference))),
+                negative.eq(below),
+                magnitude.eq(Mux(nothing, 0, Mux(below, -difference, difference))),
                 # u < a + b with b = a >> (bits - 1), as one comparison.
                 self.o.valid.eq(
                     s4.valid

@@ -73,6 +73,7 @@ def test_hardware_equals_golden(name, compiled):
         assert run.mismatches == 0, first_mismatch(design, golden, run.checks)
         assert not run.stalled
     activity = Activity.of(found.net, found.images, golden.trace.spikes, golden.steps)
+    assert free.classes.tolist() == golden.classes.tolist()
     predicted = chain_timing(found.net, found.schedule, activity)
     if len(design.boot_words):  # cores get ready meanwhile: the first image is faster
         assert predicted.interval.tolist() == np.diff(run.finished).tolist()
@@ -134,3 +135,20 @@ def test_probe_runs_change_what_follows(name):
             assert not after[np.broadcast_to(silent[:, None], after.shape)].any()
             assert after.any()
             assert silent.any()
+
+
+def test_readouts_meet_their_corners():
+    """No spike at all, votes that differ, and exits before the end, at it and without a lead."""
+    results = {}
+    for name in ("count", "count_exit", "sampled", "early_exit", "early_exit_events"):
+        found = configuration(name)
+        results[name] = simulate(found.net, found.images)
+    classes = results["count"].classes
+    assert classes.min() == -1 < classes.max()
+    assert (results["sampled"].scores > 0).sum() > IMAGES
+    for name in ("count_exit", "early_exit"):
+        net, result = configuration(name).net, results[name]
+        assert len(set(result.steps.tolist())) > 1
+        leads = np.diff(np.sort(result.scores, axis=1)[:, -2:])[:, 0]
+        assert (leads[result.steps < net.timesteps] >= net.readout.margin).all()
+    assert (results["early_exit_events"].steps < 6).any()
