@@ -3,12 +3,14 @@
 
 import numpy as np
 import pytest
+import torch
 
 from pysnn_hw.convert import Preprocessing, convert, quantize
 from pysnn_hw.convert.float_sim import simulate_float
 from pysnn_hw.convert.lower import lower
 from pysnn_hw.convert.prepare import prepare
 from pysnn_hw.errors import ModelError
+from pysnn_hw.frontend import import_model
 from pysnn_hw.golden import simulate
 from pysnn_hw.ir.ann import (
     Add,
@@ -194,6 +196,35 @@ def test_many_levels_reproduce_the_scores(name):
     fixed = quantize(net, 8, x)
     check_fixed(fixed)
     np.testing.assert_array_equal(simulate_float(fixed, x).scores, simulate(fixed, x).scores)
+
+
+class Inception(torch.nn.Module):
+    """Branches with batch norm that meet twice, the second time behind a pooling."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 1), torch.nn.BatchNorm2d(4))
+        self.b = torch.nn.Conv2d(2, 3, 3, padding=1)
+        self.c = torch.nn.Conv2d(7, 6, 3, padding=1)
+        self.fc = torch.nn.Linear(13 * 16, 5)
+
+    def forward(self, x):
+        both = torch.cat([self.a(x), self.b(x)], 1).relu()
+        deep = torch.cat([self.c(both).relu(), both], 1)
+        return self.fc(torch.nn.functional.max_pool2d(deep, 2).flatten(1))
+
+
+def test_a_torch_module_all_the_way():
+    torch.manual_seed(0)
+    module, x = Inception().eval(), images()
+    graph = import_model(module, (2, 8, 8)).graph
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(x / np.float32(255))).numpy()
+    fixed = quantize(convert(graph, x, levels=6), 8, x)
+    scores = simulate(fixed, x).scores
+    assert np.corrcoef(scores.ravel(), expected.ravel())[0, 1] > 0.995
+    assert (scores.argmax(1) == expected.argmax(1)).mean() > 0.9
+    assert len(fixed.into(graph.output)) == 3
 
 
 def test_one_projection_per_producer_with_its_channels():
