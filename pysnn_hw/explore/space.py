@@ -27,7 +27,7 @@ LAYERWISE: tuple[Method, ...] = ("ecc",)
 LEAST_CODES, MOST_CODES = 3, 255
 """A neuron counts to T (2**n - 1) in an inference: fewer say too little, more are of no use."""
 LEAST_WEIGHT_BITS = 3
-TAUS = (0.3, 0.4, 0.5)
+TAUS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Initial membranes worth trying: a half rounds best, less than that saves spikes."""
 
 
@@ -199,15 +199,14 @@ class Space:
         wished = [
             Candidate("rate", 1, min(4, wide), bits, "p99.9"),
             Candidate("rate", 1, min(4, wide), bits),
-            *(Candidate(m, 1, min(4, wide), bits, "p99.9") for m in ONE_STEP),
-            *(Candidate(m, 1, min(5, wide), bits, OWN) for m in LAYERWISE),
+            Candidate("rate", 1, min(5, wide), bits, "layer p99.9", 0.1),
             Candidate("rate", 1, min(4, wide), bits, "layer p99.9"),
             Candidate("rate", 1, min(5, wide), bits, "p99.9"),
-            *(Candidate(m, 4, min(3, wide), bits) for m in MANY_STEPS),
+            *(Candidate(m, 1, min(5, wide), bits, OWN) for m in LAYERWISE),
             Candidate("rate", 1, min(3, wide), bits),
-            Candidate("rate", 1, min(5, wide), bits, "layer p99.9"),
-            Candidate("rate", 1, min(5, wide), bits, "p99.9", 0.3),
             Candidate("rate", 1, min(4, wide), narrow, "p99.9"),
+            *(Candidate(m, 1, min(4, wide), bits, "p99.9") for m in ONE_STEP),
+            *(Candidate(m, 4, min(3, wide), bits) for m in MANY_STEPS),
             *(Candidate(m, 8, min(2, wide), bits) for m in MANY_STEPS),
             *(Candidate(m, 2, min(3, wide), bits) for m in MANY_STEPS),
             *(Candidate(m, 8, 1, bits, OWN) for m in BINARY),
