@@ -115,6 +115,13 @@ def test_parameters_of_the_integrator(parameters):
     assert fixed is not None
 
 
+def test_parameters_of_the_current_based_neuron():
+    rng = np.random.default_rng(2)
+    neuron = cuba((5,), w_in=0.5, v_leak=0.25, r=16.0)
+    graph = chain(inputs(6), nir.Linear(dyadic(rng, 5, 6)), neuron, output(5))
+    compare(graph, random_events(rng, 4, STEPS, 6))
+
+
 def test_the_timestep_scales_what_an_integrator_adds():
     rng = np.random.default_rng(2)
     graph = chain(inputs(6), nir.Linear(dyadic(rng, 5, 6)), integrate((5,), r=1024.0), output(5))
@@ -230,6 +237,19 @@ def test_what_does_not_spike_at_the_end_is_added_up(tail):
     np.testing.assert_array_equal(scores, total)
     result = simulate(as_integers(net), events[..., None, None])
     np.testing.assert_array_equal(result.classes, total.argmax(axis=1))
+
+
+def test_scaled_spikes_are_not_counted_but_added_up():
+    rng = np.random.default_rng(9)
+    scale = np.array([1.0, 2.0, 0.5])
+    body = [nir.Linear(dyadic(rng, 3, 6)), integrate((3,)), nir.Scale(scale)]
+    graph = chain(inputs(6), *body, output(3))
+    events = random_events(rng, 4, STEPS, 6)
+    net = read_nir(graph, options())
+    assert net.readout.mode == "potential"
+    total = run_graph(graph, events, reset="hard", strict=True, dt=1.0)["n3"].sum(axis=1)
+    result = simulate(as_integers(net), events[..., None, None])
+    np.testing.assert_array_equal(result.scores, 2 * total)
 
 
 def test_a_delay_of_nothing_is_nothing():
