@@ -6,6 +6,7 @@ import pytest
 
 from pysnn_hw.convert import Preprocessing, convert, quantize
 from pysnn_hw.convert.float_sim import simulate_float
+from pysnn_hw.convert.moments import input_moments
 from pysnn_hw.convert.prepare import prepare
 from pysnn_hw.errors import ModelError
 from pysnn_hw.golden import simulate
@@ -58,9 +59,17 @@ def test_random_input_needs_more_steps():
 
 
 def test_random_input_is_rounded_on_its_own_moments():
-    """Weights count in units of events, whose moments are those of 0 and 1, not of pixels."""
+    """What arrives are events, not pixels: with their weights, the same current on average."""
     x = images()
-    net = convert(plain(), x, timesteps=64, levels=1, encoding="bernoulli")
+    currents = []
+    for encoding in ("constant", "bernoulli"):
+        net = convert(
+            plain(), x, timesteps=64, levels=1, encoding=encoding, preprocessing=NORMALISED
+        )
+        first = net.projections[0]
+        (mean,) = input_moments(net, x)[first.name].mean
+        currents.append(first.weight.reshape(len(first.weight), -1) @ mean)
+    np.testing.assert_allclose(currents[1], currents[0], rtol=1e-4)
     fixed, _ = agree(net, x)
     whole = simulate(fixed, x).scores / np.abs(fixed.projections[-1].weight).max()
     real = simulate_float(net, x).scores / np.abs(net.projections[-1].weight).max()
