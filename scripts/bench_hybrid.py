@@ -94,7 +94,8 @@ def main(
     timesteps: Annotated[int, typer.Option(min=1, max=75, help="T.")] = 5,
     epochs: Annotated[int, typer.Option(min=1, max=19)] = 5,
     train_images: Annotated[int, typer.Option(help="Images that are trained on.")] = 10_000,
-    rate: Annotated[float, typer.Option(help="First step size, relative.")] = 5e-3,
+    batch: Annotated[int, typer.Option(help="Images per step.")] = 32,
+    rate: Annotated[float, typer.Option(help="First step size, relative.")] = 3e-3,
     surrogate: Annotated[str, typer.Option(help="linear or stdb.")] = "linear",
     scaling: Annotated[float, typer.Option(help="Factor on the balanced thresholds.")] = 0.5,
     leak: Annotated[int, typer.Option(help="Right shift of the leak; 0: none.")] = 0,
@@ -111,7 +112,12 @@ def main(
         source = load_cifar10(data)
         graph = import_model(str(model), None).graph
         training = HybridTraining(
-            epochs=epochs, rate=rate, scaling=scaling, leak=leak, checkpoint=checkpoint
+            epochs=epochs,
+            batch=batch,
+            rate=rate,
+            scaling=scaling,
+            leak=leak,
+            checkpoint=checkpoint,
         )
         training = replace(training, surrogate=surrogate)
     except PysnnError as e:

@@ -56,8 +56,8 @@ class HybridTraining:
     """
 
     epochs: int = 10
-    batch: int = 64
-    rate: float = 2e-3
+    batch: int = 32
+    rate: float = 3e-3
     surrogate: Surrogate = "linear"
     alpha: float = 0.3
     beta: float = 0.01
