@@ -359,6 +359,8 @@ _RECIPES: Mapping[str, _Recipe] = {
     "mask_T4": _Recipe(
         _residual_pooled, 4, 3, 3, finish=_probed(Probe(3, "mask"), own=True, clamp=1.5)
     ),
+    "mask_max": _Recipe(_pooled("max"), 2, 3, 3, finish=_probed(Probe(2, "mask"), own=True)),
+    "mask_gate": _Recipe(_pooled("gate"), 3, 1, 3, finish=_probed(Probe(3, "mask"), own=True)),
     "shift_T1": _Recipe(_chain(), 1, weight=2, finish=_probed(Probe(4, "shift"))),
     "shift_T3": _Recipe(
         _residual_pooled, 3, 3, 3, finish=_probed(Probe(2, "shift"), own=True, clamp=1.0)
@@ -386,7 +388,10 @@ _RECIPES: Mapping[str, _Recipe] = {
     "early_exit_probe": _Recipe(_chain(), 5, weight=2, finish=_probed_margin),
     "sum_pool": _Recipe(_pooled("sum"), 2, 3),
     "sum_pool_readdressed": _Recipe(
-        _pooled("sum"), 2, 3, schedule=lambda net: simple_schedule(net, lanes=2, pool_at_sender=False)
+        _pooled("sum"),
+        2,
+        3,
+        schedule=lambda net: simple_schedule(net, lanes=2, pool_at_sender=False),
     ),
     "sum_pool_gaps": _Recipe(_pooled("sum", 2, 3), 2, 3),
     "sum_pool_overlapping": _Recipe(_pooled("sum", 3, 2), 2, 3),

@@ -3,13 +3,14 @@
 the timing model says to the cycle when results come."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pysnn_hw.golden import simulate
-from pysnn_hw.plan.activity import Activity
+from pysnn_hw.plan.activity import Activity, pooled
 from pysnn_hw.plan.cycles import chain_timing
 from pysnn_hw.verify import Pressure
 from pysnn_hw.verify.compare import first_mismatch
@@ -118,6 +119,18 @@ def test_probe_runs_meet_all_their_corners():
             met[rule] |= {what for what, where in corners[rule].items() if where.any()}
     assert met["mask"] == {"0", "1", "below", "above"}
     assert len(met["shift"]) == 5
+
+
+@pytest.mark.parametrize("name", ["mask_max", "mask_gate", "mask_T4", "shift_T3"])
+def test_pooling_that_did_not_start_again_after_a_probe_would_show(name):
+    found = configuration(name)
+    spikes = simulate(found.net, found.images, trace=True).trace.spikes
+    net, wrong = found.net, replace(found.net, probe=None)
+    assert any(
+        (pooled(net, spikes[p.source], p.pool) != pooled(wrong, spikes[p.source], p.pool)).any()
+        for p in net.projections
+        if p.pool is not None
+    )
 
 
 @pytest.mark.parametrize("name", PROBED)
