@@ -8,7 +8,7 @@ import pytest
 
 from pysnn_hw.convert import convert, quantize
 from pysnn_hw.convert.float_sim import simulate_float
-from pysnn_hw.convert.readout import exit_margin, with_early_exit
+from pysnn_hw.convert.readout import count_readout, exit_margin, with_early_exit
 from pysnn_hw.errors import ModelError
 from pysnn_hw.golden import simulate
 from pysnn_hw.ir.check import check_fixed
@@ -53,6 +53,20 @@ def test_counts_are_those_of_the_last_layer():
     clear = top[:, 1] - np.maximum(top[:, 0], 0) > 3 * net.population("fc").threshold
     assert clear.sum() > 5
     np.testing.assert_array_equal(golden.classes[clear], potential.classes[clear])
+
+
+def test_the_last_threshold_looks_at_positive_scores_of_all_classes():
+    x = images()
+    net = convert(plain(), x, timesteps=4, levels=2, bias_correction=False)
+    last = net.populations[-1]
+    scores = simulate_float(net, x).scores / 4
+    low = replace(last, bias=last.bias - np.quantile(scores, 0.8))
+    net = replace(net, populations=(*net.populations[:-1], low))
+    scores = simulate_float(net, x).scores / 4
+    assert 0 < scores.max() < -scores.min()
+    firing = count_readout(net, x, calibration="max", spike_max=3, tau=0.25).population("fc")
+    np.testing.assert_allclose(firing.threshold, [scores.max() / 3], rtol=1e-6)
+    np.testing.assert_allclose(firing.v_init, firing.threshold / 4)
 
 
 def test_a_silent_last_layer_has_no_class():
