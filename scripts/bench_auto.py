@@ -46,7 +46,7 @@ def main(
     images: Annotated[int, typer.Option(help="Test images that a candidate sees.")] = 2000,
     final_images: Annotated[int | None, typer.Option(help="By default all.")] = None,
     finalists: Annotated[int, typer.Option(help="Points measured on those.")] = 10,
-    allow_training: Annotated[bool, typer.Option(help="Also methods that train.")] = False,
+    allow_training: Annotated[bool, typer.Option(help="Also methods that train.")] = True,
     timed_trials: Annotated[
         int, typer.Option(help="Trials of the timed searches; 0 leaves them out.")
     ] = 6,
@@ -63,6 +63,7 @@ def main(
             final_images=final_images,
             finalists=finalists,
             allow_training=allow_training,
+            methods=("rate", "ecc", "signed", "srp", "cos", "qcfs") if allow_training else None,
             workers=2,
         )
         found = _run(shared, data, folder or Path(scratch) / "search", options)
@@ -79,6 +80,7 @@ def main(
                 finalists=1,
                 max_timesteps=1,
                 allow_training=False,
+                methods=None,
             )
             for workers in (1, 2):
                 where = Path(scratch) / f"timed {workers}"
