@@ -13,7 +13,7 @@ from pysnn_hw.api import searching
 from pysnn_hw.cli import main
 from pysnn_hw.config import SearchOptions
 from pysnn_hw.data import load_dataset
-from pysnn_hw.errors import DataError, FileFormatError, ModelError
+from pysnn_hw.errors import BoardError, DataError, FileFormatError, ModelError
 from pysnn_hw.explore import Candidate
 from pysnn_hw.golden import simulate
 from pysnn_hw.ir.file import load
@@ -126,6 +126,24 @@ def test_limits_that_nothing_keeps_are_said(tiny, tmp_path):
     found = api.auto(*tiny, tmp_path / "out", options=replace(QUICK, max_sops=1.0))
     assert "No point keeps the limits" in found.reasons[0]
     assert all("SOPs per image" in p.note for p in found.points)
+
+
+def test_cycles_of_a_board(tiny, tmp_path):
+    options = replace(QUICK, trials=2, board="ulx3s-12f", cheapest="cycles")
+    found = api.auto(*tiny, tmp_path / "out", options=options)
+    assert found.chosen.cycles_from == "plan for ulx3s-12f"
+    assert found.chosen.fits
+    assert "fewest predicted cycles" in found.reasons[0] or "comes closest" in found.reasons[0]
+    with pytest.raises(BoardError, match="nowhere"):
+        api.auto(*tiny, tmp_path / "out", options=replace(options, board="nowhere"))
+
+
+def test_methods_that_train_are_asked_for(tiny, tmp_path):
+    options = replace(QUICK, methods=("qcfs",), allow_training=True, training_images=30, trials=1)
+    found = api.auto(*tiny, tmp_path / "out", options=options)
+    assert found.chosen.method == "qcfs"
+    with pytest.raises(ModelError, match="needs training"):
+        api.auto(*tiny, tmp_path / "b", options=replace(options, allow_training=False))
 
 
 def test_time_is_up(tiny, tmp_path):
