@@ -14,7 +14,8 @@ from pysnn_hw.data import Dataset, load_dataset
 from pysnn_hw.errors import DataError
 from pysnn_hw.frontend.nir import NirOptions as NirOptions
 from pysnn_hw.frontend.nir import is_ours, read_nir
-from pysnn_hw.frontend.nir_export import Pooling, write_nir
+from pysnn_hw.frontend.nir_export import write_nir
+from pysnn_hw.frontend.nir_writer import Pooling
 from pysnn_hw.golden import simulate
 from pysnn_hw.ir.file import load, save
 from pysnn_hw.ir.snn import FixedNetwork, SnnNetwork

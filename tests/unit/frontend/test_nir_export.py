@@ -20,7 +20,7 @@ from pysnn_hw.golden import simulate
 from pysnn_hw.ir.snn import Input, Neuron, Pool, Probe, Readout
 from tests.networks import random_images, random_network
 from tests.nir_reference import run_graph, run_network
-from tests.unit.frontend.nir_graphs import plain_network, random_events
+from tests.unit.frontend.nir_graphs import dyadic, plain_network, random_events
 
 HARD, SOFT = Neuron(reset="hard"), Neuron(reset="soft")
 LEAKY = Neuron(reset="hard", strict=True, leak=3)
@@ -232,14 +232,18 @@ def test_what_nir_cannot_say_needs_extensions(net, message, tmp_path):
 
 
 def test_uneven_padding_is_written_evenly(tmp_path):
-    net = random_network(np.random.default_rng(0), pools=(), depth=1, neurons=[HARD])
-    while net.projections[0].padding[:2] == net.projections[0].padding[2:]:
-        net = random_network(
-            np.random.default_rng(int(net.populations[0].bias.sum()) % 999),
-            pools=(), depth=1, neurons=[HARD],
-        )  # fmt: skip
-    write_nir(net, tmp_path / "net.nir", extensions=True)
+    rng = np.random.default_rng(0)
+    first = dataclasses.replace(
+        PLAIN.projections[0], padding=(0, 3, 1, 1), weight=dyadic(rng, 4, 2, 2, 5)
+    )
+    net = dataclasses.replace(PLAIN, projections=(first, *PLAIN.projections[1:]))
+    write_nir(net, tmp_path / "net.nir")
+    graph = nir.read(tmp_path / "net.nir", type_check=False)
+    assert tuple(graph.nodes["a"].padding) == (1, 3)
     assert_same(net, read_nir(tmp_path / "net.nir"))
+    events = random_events(rng, 2, 40, 2, 8, 8)
+    found = run_graph(graph, events, reset="soft", strict=False, dt=1.0)
+    np.testing.assert_array_equal(found["last"], run_network(net, events)[0]["last"][..., 0, 0])
 
 
 @pytest.mark.parametrize("mode", ["max", "gate"])
