@@ -7,7 +7,7 @@ it is exact, but slower than the golden simulator.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -87,6 +87,7 @@ def _fits_float32(net: FixedNetwork) -> bool:
 
 
 Synapse = Callable[["torch.Tensor"], "torch.Tensor"]
+Frames = Callable[[int], "torch.Tensor"]
 
 
 def _synapse(projection: Projection, source: Shape, dtype: torch.dtype) -> Synapse:
@@ -111,15 +112,14 @@ def _synapse(projection: Projection, source: Shape, dtype: torch.dtype) -> Synap
 
 
 def _run(
-    net: SnnNetwork, frames: Sequence[torch.Tensor], synapses: Mapping[str, Synapse], history: bool
+    net: SnnNetwork, frames: Frames, synapses: Mapping[str, Synapse], history: bool
 ) -> FloatResult:
-    """Run on ``frames``, one per step; a single one is presented in all of them."""
-    constant = net.input.encoding == "constant"
-    neurons = {p.name: Neurons(net, p, frames[0]) for p in net.populations}
-    if constant:
+    first = frames(0)
+    neurons = {p.name: Neurons(net, p, first) for p in net.populations}
+    if net.input.encoding == "constant":
         for p in net.projections:
             if p.source == INPUT:
-                x = frames[0] if p.pool is None else pool_window(frames[0], p.pool)
+                x = first if p.pool is None else pool_window(first, p.pool)
                 neurons[p.target].drive = neurons[p.target].drive + synapses[p.name](x)
     if net.probe is not None:
         _steps(net, frames, synapses, neurons, net.probe.steps)
@@ -147,7 +147,7 @@ def _run(
 
 def _steps(
     net: SnnNetwork,
-    frames: Sequence[torch.Tensor],
+    frames: Frames,
     synapses: Mapping[str, Synapse],
     neurons: Mapping[str, Neurons],
     steps: int,
@@ -157,7 +157,7 @@ def _steps(
     constant = net.input.encoding == "constant"
     pools = {p.name: _Pooling(p.pool) for p in net.projections if p.pool is not None}
     for t in range(steps):
-        sent = {} if constant else {INPUT: frames[t]}
+        sent = {} if constant else {INPUT: frames(t)}
         for name, state in neurons.items():
             state.leak()
             for p in net.into(name):
@@ -168,31 +168,34 @@ def _steps(
         after()
 
 
-def _frames(net: SnnNetwork, images: Array, dtype: torch.dtype) -> list[torch.Tensor]:
-    """What the first projections see: (N, C, H, W) of each step, or once if it never changes."""
+def _frames(net: SnnNetwork, images: Array, dtype: torch.dtype) -> Frames:
+    """What the first projections see in step t, (N, C, H, W), drawn when it is asked for."""
     import torch
 
-    zero = np.reshape(net.input.zero_point, (-1, 1, 1))
-    x = images.astype(np.int64) - zero
+    x = images.astype(np.int64) - np.reshape(net.input.zero_point, (-1, 1, 1))
+    step = _events_at(net, x)
+    return lambda t: torch.from_numpy(step(t)).to(dtype)
+
+
+def _events_at(net: SnnNetwork, x: Array) -> Callable[[int], Array]:
     match net.input.encoding:
         case "events":
-            steps = [x[:, t] for t in range(net.timesteps)]
+            return lambda t: x[:, t]
         case "bernoulli":
-            steps = list(_bernoulli(net, x))
+            return _bernoulli(net, x)
         case _:
-            steps = [x]
-    return [torch.from_numpy(step).to(dtype) for step in steps]
+            return lambda _: x
 
 
-def _bernoulli(net: SnnNetwork, x: Array) -> Iterator[Array]:
-    """Unit events of ``x`` (N, C, H, W), step by step: the same random numbers for each image."""
+def _bernoulli(net: SnnNetwork, x: Array) -> Callable[[int], Array]:
+    """Unit events of ``x`` (N, C, H, W) in each step: the same random numbers for each image."""
     channels, height, width = net.input.shape
     bits = net.input.peak.bit_length()
     words = random_words(net.input.seed, net.timesteps * x[0].size) >> np.uint32(BITS - bits)
-    drawn = words.astype(np.int64).reshape(net.timesteps, height, width, channels)
-    size = np.abs(x)
-    for u in drawn.transpose(0, 3, 1, 2):
-        yield np.sign(x) * (u < size + (size >> (bits - 1)))
+    drawn = words.reshape(net.timesteps, height, width, channels).transpose(0, 3, 1, 2)
+    sign, size = np.sign(x), np.abs(x)
+    chance = size + (size >> (bits - 1))
+    return lambda t: np.asarray(sign * (drawn[t] < chance))
 
 
 def pool_window(x: torch.Tensor, pool: Pool) -> torch.Tensor:
