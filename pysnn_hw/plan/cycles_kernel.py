@@ -1,0 +1,462 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The registers of `pysnn_hw.plan.cycles`, stepped cycle by cycle in compiled code.
+
+All of it is in this file: numba caches machine code by the source file of the outermost function.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from pysnn_hw.plan.tokens import PROBE, STEP
+
+NO_JUDGE, EARLY_EXIT, SAMPLER = 0, 1, 2
+"""What stands between the scores of every timestep and the readout."""
+
+SETTLING = 6
+"""`Sampler.settling`: cycles from a step's last score until its vote is counted."""
+
+STATUS_LATENCY = 2
+"""Cycles from the end of an image at the encoder until the readout knows its status."""
+
+
+@njit(cache=True)
+def run(  # type: ignore[no-untyped-def]
+    sends,
+    first_input,
+    last_input,
+    encoder_depth,
+    source,
+    core,
+    room,
+    split,
+    first_token,
+    steps,
+    splits,
+    fires,
+    repeats,
+    words,
+    scan_depth,
+    pool_depth,
+    reread,
+    two_stages,
+    settle,
+    first_word,
+    sent,
+    lanes,
+    judge,
+    exits,
+    probes,
+    accepted,
+    finished,
+):
+    """Steps the registers of the chain until every image has left; False if it never does.
+
+    Register names follow the components. Each cycle: senders first (serializers, fire pipelines,
+    encoder), on queue states of the cycle before; then queues, walkers and phases.
+    """
+    ports, cores, images = len(source), len(fires), len(accepted)
+    end, none = -2, -1  # entries of the scan pipeline that are no word
+
+    # Queues and walkers.
+    level = np.zeros(ports, np.int64)
+    latched = np.zeros(ports, np.bool_)
+    offered = np.zeros(ports, np.bool_)
+    set_aside = np.zeros(ports, np.bool_)
+    left_queue = np.zeros(ports, np.int64)
+    push = np.zeros(ports, np.bool_)
+    taken = np.zeros(ports, np.bool_)
+    split_valid = np.zeros(ports, np.bool_)
+    split_token = np.zeros(ports, np.int64)
+    split_left = np.zeros(ports, np.int64)
+    lookup_valid = np.zeros(ports, np.bool_)
+    lookup_token = np.zeros(ports, np.int64)
+    sum_valid = np.zeros(ports, np.bool_)
+    sum_token = np.zeros(ports, np.int64)
+    busy = np.zeros(ports, np.bool_)
+    mark = np.zeros(ports, np.bool_)
+    mark_kind = np.zeros(ports, np.int64)
+    remain = np.zeros(ports, np.int64)
+
+    # Phases: 0 reset, 1 init, 2 accumulate, 3 fire or send, 4 resume.
+    phase = np.zeros(cores, np.int64)
+    issuing = np.zeros(cores, np.bool_)
+    left = settle.copy()
+    repeat = np.zeros(cores, np.int64)
+    running = np.zeros(cores, np.bool_)
+    ending = np.zeros(cores, np.bool_)
+    count = np.zeros(cores, np.int64)
+    base = first_word.copy()  # row of the running scan's first word
+    scan = np.full((cores, scan_depth.max()), none, np.int64)
+    skid = np.full(cores, none, np.int64)
+    spare = np.full(cores, none, np.int64)
+    pool = np.full((cores, max(1, pool_depth.max())), none, np.int64)
+    # Window reader: 0 fills, 1 reads, 2 sends the marker; what stands in its two stages.
+    reader = np.zeros(cores, np.int64)
+    reader_next = first_word.copy()
+    reader_count = np.zeros(cores, np.int64)
+    fetched = np.full(cores, none, np.int64)
+    read_out = np.full(cores, none, np.int64)
+    done = np.zeros(cores, np.bool_)
+    done_next = np.zeros(cores, np.bool_)
+    can = np.zeros(ports, np.bool_)  # the queue is ready
+    # Serializer: parts of the held word, values of the held part.
+    held_word = np.zeros(cores, np.int64)
+    parts_left = np.zeros(cores, np.int64)
+    part = np.zeros(cores, np.int64)
+    values_left = np.zeros(cores, np.int64)
+    out_valid = np.zeros(cores, np.bool_)
+
+    # Encoder (-1 nothing, 0 silent integer, 1 event or marker) and readout.
+    taken_inputs, accepted_images = 0, 0
+    encode = np.full(encoder_depth, -1, np.int64)
+    known, told, known_at = 0, 0, np.zeros(images, np.int64)
+    # Between core and readout, if all steps are read: shifter, judge and store. The judge: 0 takes
+    # scores, 1 subtracts or settles (while ``waits`` is left), 2 decides, 3 waits for the store.
+    final, probing = False, probes
+    word_held, word_lane, word_last, word_final = False, 0, False, False
+    verdict, waits, judged_final, frozen, judged, step = 0, 0, False, False, 0, 0
+    busy_store, silent, place = False, False, 0
+    if judge == SAMPLER:
+        verdict, busy_store, silent = 3, True, True
+    classes = words[cores - 1] * lanes[cores - 1]
+    filled, lane, last_word = False, 0, False
+    score_valid, score_last, out_score, out_last = False, False, False, False
+    results = 0
+
+    limit = 1000 + 64 * (len(steps) + len(sends) + len(sent)) + 64 * steps.clip(0).sum()
+    limit += 8 * splits.sum() * max(1, steps.max())
+    cycle = 0
+    while results < images:
+        if cycle > limit:
+            return False
+        push[:] = False
+
+        # Encoder.
+        ready, any_consumer = True, False
+        for q in range(ports):
+            if source[q] == -1:
+                any_consumer = True
+                if not (taken[q] or can[q]):
+                    ready = False
+        valid = encode[-1] == 1
+        if valid and any_consumer:
+            for q in range(ports):
+                if source[q] == -1:
+                    if not taken[q] and can[q]:
+                        push[q] = True
+                    taken[q] = (taken[q] or can[q]) and not ready
+        if ready or not valid:
+            if known < len(last_input) and taken_inputs - 1 == last_input[known]:
+                known_at[known] = cycle + STATUS_LATENCY
+                known += 1
+            for k in range(encoder_depth - 1, 0, -1):
+                encode[k] = encode[k - 1]
+            encode[0] = -1
+            if taken_inputs < len(sends):
+                if accepted_images < images and taken_inputs == first_input[accepted_images]:
+                    accepted[accepted_images] = cycle
+                    accepted_images += 1
+                encode[0] = 1 if sends[taken_inputs] else 0
+                taken_inputs += 1
+
+        # Fire pipelines, pooling, serializers.
+        for c in range(cores):
+            done[c] = done_next[c]
+            done_next[c] = False
+            depth = scan_depth[c]
+            emit = scan[c, depth - 1]
+            initial = phase[c] <= 1
+            if fires[c]:
+                ready = True
+                for q in range(ports):
+                    if source[q] == c and not (taken[q] or can[q]):
+                        ready = False
+                if out_valid[c]:
+                    for q in range(ports):
+                        if source[q] == c:
+                            if not taken[q] and can[q]:
+                                push[q] = True
+                            taken[q] = (taken[q] or can[q]) and not ready
+                move = ready or not out_valid[c]
+                values_ready = (move and values_left[c] <= 1) or values_left[c] == 0
+                if move:
+                    out_valid[c] = values_left[c] > 0
+                # What the last stage takes from the one before.
+                if two_stages[c]:
+                    word_ready = (values_ready and parts_left[c] <= 1) or parts_left[c] == 0
+                    if values_ready:
+                        values_left[c] = 0
+                        if parts_left[c] > 0:
+                            if held_word[c] == end:
+                                values_left[c] = 1
+                            else:
+                                while sent[held_word[c], part[c]] == 0:
+                                    part[c] += 1
+                                values_left[c] = sent[held_word[c], part[c]]
+                                part[c] += 1
+                    elif move:
+                        values_left[c] -= 1
+                else:
+                    word_ready = values_ready
+                    if not values_ready and move:
+                        values_left[c] -= 1
+                # What the serializer takes: from pooling, or straight from the skid buffer.
+                stages = pool_depth[c]
+                sending = emit != none and not initial
+                offer = skid[c]
+                skid_taken = word_ready
+                if stages:
+                    offer = pool[c, stages - 1]
+                    moves = word_ready or offer == none
+                    fed, skid_taken = skid[c], moves
+                    if reread[c]:
+                        fed = read_out[c]
+                        state = reader[c]
+                        skid_taken = state == 0 and skid[c] != end
+                        if state == 0 and skid[c] == end:
+                            reader[c] = 1
+                        if moves or fed == none:
+                            read_out[c], fetched[c] = fetched[c], none
+                            if state == 1:
+                                fetched[c] = reader_next[c]
+                                reader_next[c] += 1
+                                reader_count[c] += 1
+                                if reader_count[c] == reread[c]:
+                                    reader[c], reader_count[c] = 2, 0
+                            elif state == 2:
+                                fetched[c], skid_taken = end, True
+                                reader[c] = 0
+                    if moves:
+                        for k in range(stages - 1, 0, -1):
+                            pool[c, k] = pool[c, k - 1]
+                        pool[c, 0] = none
+                        if fed != none and (fed == end or sent[fed].sum() > 0):
+                            pool[c, 0] = fed
+                elif sending and emit != end:
+                    sending = sent[emit].sum() > 0
+                advance = (not sending) or spare[c] == none
+                if skid_taken or skid[c] == none:
+                    if spare[c] != none:
+                        skid[c], spare[c] = spare[c], none
+                    else:
+                        skid[c] = emit if sending else none
+                elif sending and spare[c] == none:
+                    spare[c] = emit
+                if word_ready:
+                    if two_stages[c]:
+                        parts_left[c], part[c] = 0, 0
+                        if offer != none:
+                            held_word[c] = offer
+                            if offer == end:
+                                parts_left[c] = 1
+                            else:
+                                for k in range(sent.shape[1]):
+                                    parts_left[c] += sent[offer, k] > 0
+                    else:
+                        values_left[c] = 0
+                        if offer != none:
+                            values_left[c] = 1 if offer == end else sent[offer].sum()
+                elif two_stages[c] and values_ready:
+                    parts_left[c] -= 1
+            else:
+                # Readout: the host takes every score at once; the last one waits for the status.
+                informed = not (score_valid and score_last)
+                if not informed:
+                    informed = len(last_input) == 0 or (told < known and cycle >= known_at[told])
+                if out_score and out_last:
+                    finished[results] = cycle
+                    results += 1
+                out_score, out_last = score_valid and informed, score_last
+                final_lane = judge != NO_JUDGE or lane == lanes[c] - 1
+                score_ready = (not filled) or (informed and final_lane)
+                if informed:
+                    told += score_valid and score_last
+                    score_valid, score_last = filled, last_word and final_lane
+                    lane += 1
+                offer_valid = emit != none and emit != end and not initial
+                word_ready = score_ready
+                if judge != NO_JUDGE:
+                    # Store: what it offers to the readout.
+                    idle = not busy_store
+                    stored, stored_last = busy_store and not silent, place == classes - 1
+                    if busy_store and (silent or score_ready):
+                        place += 1
+                        if stored_last:
+                            busy_store, silent, place = False, False, 0
+                    # Judge: scores one by one.
+                    collect, last_lane = verdict == 0, word_lane == lanes[c] - 1
+                    word_ready = (not word_held) or (collect and last_lane)
+                    if verdict == 0:
+                        if word_held and last_lane and word_last:
+                            step += 1
+                            if frozen:
+                                frozen = not word_final
+                                if word_final:
+                                    judged, step = judged + 1, 0
+                            else:
+                                judged_final = word_final
+                                verdict, waits = 1, SETTLING if judge == SAMPLER else 1
+                    elif verdict == 1:
+                        waits -= 1
+                        if waits == 0:
+                            verdict = 2
+                            if judge == SAMPLER and not judged_final:
+                                verdict, step = 0, 0
+                    elif verdict == 2:
+                        verdict = 0
+                        if judged_final or (judge == EARLY_EXIT and step == exits[judged]):
+                            verdict, busy_store = 3, True
+                            frozen = not judged_final
+                            if judged_final:
+                                judged, step = judged + 1, 0
+                    elif idle:
+                        verdict = 0
+                    if word_ready:
+                        word_held = offer_valid
+                        word_last, word_final, word_lane = emit == words[c] - 1, final, 0
+                    elif collect:
+                        word_lane += 1
+                if score_ready:
+                    filled, last_word, lane = offer_valid, emit == words[c] - 1, 0
+                    if judge != NO_JUDGE:
+                        filled, last_word = stored, stored_last
+                advance = (not offer_valid) or word_ready
+            if advance:
+                done_next[c] = emit == end
+                for k in range(depth - 1, 0, -1):
+                    scan[c, k] = scan[c, k - 1]
+                scan[c, 0] = none
+                if running[c]:
+                    scan[c, 0] = base[c] + count[c]
+                    count[c] += 1
+                    if count[c] == words[c]:
+                        running[c], ending[c] = False, True
+                        count[c] = 0
+                elif ending[c]:
+                    scan[c, 0] = end
+                    ending[c] = False
+
+        # Phases, walkers, queues.
+        for c in range(cores):
+            arrived = True
+            kind = STEP
+            for q in range(ports):
+                if core[q] == c:
+                    arrived = arrived and mark[q]
+                    kind = mark_kind[q]
+            enable = phase[c] == 2
+            settled = arrived and left[c] == 0
+            resume = False
+            start = False
+            if phase[c] == 0:
+                start = True
+                phase[c] = 1
+            elif phase[c] == 1:
+                if done[c]:
+                    resume = True  # after a probe, a readout's queues wait
+                    phase[c] = 2
+            elif phase[c] == 2:
+                if settled:
+                    if not fires[c] and kind == STEP and (judge == NO_JUDGE or probing):
+                        phase[c] = 4
+                    elif not fires[c] and kind == PROBE:
+                        start, probing = True, False
+                        phase[c] = 1
+                    else:
+                        if not fires[c]:
+                            final = kind != STEP
+                        start = True
+                        repeat[c] = 0
+                        phase[c] = 3
+            elif phase[c] == 4:
+                resume = True
+                phase[c] = 2
+            elif done[c]:
+                if fires[c]:
+                    base[c] += words[c]
+                else:
+                    probing = probes and final
+                if not fires[c] or repeat[c] == repeats[c] - 1:
+                    resume = True
+                    phase[c] = 2
+                else:
+                    start = True
+                    repeat[c] += 1
+            if start:
+                running[c] = True
+            if (not arrived) or issuing[c]:
+                left[c] = settle[c]
+            elif left[c] > 0:
+                left[c] -= 1
+            issuing[c] = False
+            granted = enable
+            for q in range(ports):
+                if core[q] != c:
+                    continue
+                step_ready = granted
+                if granted and busy[q]:
+                    issuing[c] = True
+                    granted = False
+                finishing = busy[q] and step_ready and remain[q] == 1
+                if mark[q]:
+                    load = sum_valid[q] and resume
+                else:
+                    load = sum_valid[q] and ((not busy[q]) or finishing)
+                nothing = lookup_valid[q] and steps[lookup_token[q]] == 0
+                sum_ready = (not sum_valid[q]) or load
+                walker_ready = (not lookup_valid[q]) or sum_ready or nothing
+                if busy[q] and step_ready:
+                    remain[q] -= 1
+                    if remain[q] == 0:
+                        busy[q] = False
+                if resume:
+                    mark[q] = False
+                if load:
+                    token = steps[sum_token[q]]
+                    busy[q] = token > 0
+                    mark[q] = token < 0
+                    mark_kind[q] = token
+                    remain[q] = token
+                if sum_ready:
+                    sum_valid[q] = lookup_valid[q] and not nothing
+                    sum_token[q] = lookup_token[q]
+                head = first_token[q] + left_queue[q]
+                if split[q]:
+                    last_bit = split_left[q] <= 1
+                    queue_ready = (not split_valid[q]) or (walker_ready and last_bit)
+                    if walker_ready:
+                        lookup_valid[q] = split_valid[q]
+                        lookup_token[q] = split_token[q]
+                    if queue_ready:
+                        split_valid[q] = offered[q]
+                        if offered[q]:
+                            split_token[q] = head
+                            split_left[q] = splits[head]
+                    elif walker_ready:
+                        split_left[q] -= 1
+                else:
+                    queue_ready = walker_ready
+                    if walker_ready:
+                        lookup_valid[q] = offered[q]
+                        lookup_token[q] = head
+                if offered[q] and queue_ready:
+                    left_queue[q] += 1
+                read = not set_aside[q]
+                full = level[q] + int(latched[q])
+                inner = level[q] != 0 and ((not latched[q]) or read)
+                moved = read and latched[q]
+                if queue_ready or not offered[q]:
+                    offered[q] = set_aside[q] or moved
+                    set_aside[q] = False
+                elif moved:
+                    set_aside[q] = True
+                if inner:
+                    latched[q] = True
+                elif read:
+                    latched[q] = False
+                can[q] = full < room[q] - 1
+                level[q] += int(push[q]) - int(inner)
+        cycle += 1
+    return True
