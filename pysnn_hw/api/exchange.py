@@ -89,7 +89,7 @@ def import_nir(
         The ``.snn`` file to write.
     options
         What the graph does not say; needed unless `export_nir` wrote it. With ``data`` of events
-        the number of timesteps and the largest input value default to those of the data.
+        the number of timesteps and the range of the input default to those of the data.
     weight_bits
         2..8: bits of one weight where the graph's numbers have to be rounded.
     data, limit
@@ -171,9 +171,11 @@ def _suited(options: NirOptions, dataset: Dataset) -> NirOptions:
     if x.ndim != 5:
         problem = f"holds images of shape {x.shape[1:]}, not events (T, C, H, W)"
         raise DataError(dataset.name, problem, "give encoding constant")
-    largest = int(max(x.max(), x.max() if dataset.x_train is None else dataset.x_train.max()))
+    parts = [x] if dataset.x_train is None else [x, dataset.x_train]
+    largest = max(int(part.max()) for part in parts)
     return replace(
         options,
         timesteps=x.shape[1] if options.timesteps is None else options.timesteps,
+        minimum=min(options.minimum, *(int(part.min()) for part in parts)),
         maximum=max(1, largest) if options.maximum is None else options.maximum,
     )

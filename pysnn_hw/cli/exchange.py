@@ -44,6 +44,7 @@ def import_nir(
         Literal["events", "constant"],
         _open("events: a value for every timestep. constant: one for all."),
     ] = "events",
+    minimum: Annotated[int, _open("Smallest input value, or that of the data.", max=0)] = 0,
     maximum: Annotated[
         int | None, _open("Largest input value; by default that of the data, or 1.", min=1)
     ] = None,
@@ -74,6 +75,7 @@ def import_nir(
         dt=dt,
         approximate_leak=approximate_leak,
         encoding=encoding,
+        minimum=minimum,
         maximum=maximum,
         scale=scale,
     )

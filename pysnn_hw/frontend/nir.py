@@ -36,8 +36,9 @@ class NirOptions:
         See `nir_neurons.Rules`.
     encoding
         ``events``: an image is (T, C, H, W), a value per step. ``constant``: one value for all.
-    maximum
-        Largest input value; by default 1 for events and 255 for constant input.
+    minimum, maximum
+        Range of the input values; the largest is by default 1 for events and 255 for constant
+        input.
     scale
         The graph sees value / scale.
     """
@@ -48,6 +49,7 @@ class NirOptions:
     dt: float | None = None
     approximate_leak: bool = False
     encoding: Literal["events", "constant"] = "events"
+    minimum: int = 0
     maximum: int | None = None
     scale: float = 1.0
 
@@ -282,4 +284,4 @@ def _input(shape: Shape, options: NirOptions) -> Input:
     largest = options.maximum if options.maximum is not None else 255
     if options.maximum is None and options.encoding == "events":
         largest = 1
-    return Input(shape, (0,) * shape[0], 0, largest, options.encoding)
+    return Input(shape, (0,) * shape[0], options.minimum, largest, options.encoding)

@@ -85,6 +85,18 @@ def test_constant_images_do_not_set_timesteps(graph, data, tmp_path):
     assert (found.timesteps, found.images) == (7, 4)
 
 
+def test_events_may_be_negative(graph, tmp_path):
+    events = random_events(np.random.default_rng(4), 3, STEPS, 2, 9, 9)
+    events[:, :, 1] *= -2
+    np.savez(tmp_path / "signed.npz", x_test=events, y_test=np.zeros(3, np.int64))
+    import_nir(graph, tmp_path / "net.snn", options=MEANING, data=tmp_path / "signed.npz")
+    net = load(tmp_path / "net.snn")
+    assert (net.input.minimum, net.input.maximum) == (-2, 1)
+    loaded = nir.read(graph, type_check=False)
+    counts = run_graph(loaded, events, reset="soft", strict=False, dt=1.0)["n15"].sum(axis=1)
+    np.testing.assert_array_equal(golden(net, events).scores, counts)
+
+
 def test_random_recordings_suit_the_network(graph):
     net = read_nir(graph, NirOptions(STEPS, "soft", False, 1.0, maximum=3))
     dataset = images_for(net, None)
