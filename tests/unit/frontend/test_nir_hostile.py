@@ -161,6 +161,7 @@ def test_hostile_metadata(files, tmp_path):
         ("metadata/pysnn_hw/v_init/n0", np.zeros(3), "does not describe this graph"),
         ("metadata/pysnn_hw/v_init/n0", "zero", "does not describe this graph"),
         ("nodes/a/stride", np.array([2, 2]), "its tau has shape"),
+        ("nodes/b.pool/kernel_size", np.array([1, 1]), "has another geometry"),
         ("nodes/first/tau", np.full((4, 8, 8), 4.0), "has another shape or leak"),
     ],
 )
