@@ -75,7 +75,7 @@ def _layers(net: FixedNetwork, accuracy: Document, golden: Document) -> tuple[La
             Layer(
                 name=population.name,
                 shape=population.shape,
-                firing=None if spikes is None else spikes / population.size / net.timesteps,
+                firing=None if spikes is None else spikes / population.size / net.total_steps,
                 spikes_per_image=spikes,
                 correlation=followed.get(population.name),
                 membrane_bits=proven[population.name].bits,

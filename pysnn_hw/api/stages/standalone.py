@@ -40,7 +40,7 @@ def write_verification(
     for path in bench:
         write_text(path, resource("sim", path.name).read_text(encoding="utf-8"))
     fire = sum(p.size for p in net.populations if p.kind == "fire")
-    spikes = len(images) * net.timesteps * fire
+    spikes = len(images) * net.total_steps * fire
     write_text(makefile, _fill("verify.mk.j2", top=TOP, images=len(images), spikes=spikes))
     return (folder / f"{TOP}.v", vectors, *bench, makefile)
 
