@@ -104,7 +104,8 @@ def test_run_verb_passes_the_sentence_on():
 def test_api_names_are_those_of_the_command_line():
     from pysnn_hw.cli.app import app
 
-    names = {command.name or command.callback.__name__ for command in app.registered_commands}
+    verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
+    names = {verb.replace("-", "_") for verb in verbs}
     assert names == set(api.__all__)
     assert all(callable(getattr(api, name)) for name in names)
     with pytest.raises(AttributeError, match="frobnicate"):

@@ -13,6 +13,7 @@ from pysnn_hw.ir.ann import (
     AnnGraph,
     AvgPool,
     BatchNorm,
+    Concat,
     Conv2d,
     Flatten,
     GlobalAvgPool,
@@ -45,9 +46,10 @@ def small():
         MaxPool("max", ("relu",), (2, 1), (2, 1)),
         AvgPool("avg", ("relu",), (2, 1), (2, 1)),
         Add("add", ("max", "avg")),
-        GlobalAvgPool("mean", ("add",)),
+        Concat("cat", ("add", "max")),
+        GlobalAvgPool("mean", ("cat",)),
         Flatten("flat", ("mean",)),
-        Linear("fc", ("flat",), RNG.normal(size=(3, 4)), RNG.normal(size=3)),
+        Linear("fc", ("flat",), RNG.normal(size=(3, 8)), RNG.normal(size=3)),
         Softmax("soft", ("fc",)),
     )  # fmt: skip
 
@@ -67,8 +69,9 @@ def test_shapes():
         "max": (4, 3, 2),
         "avg": (4, 3, 2),
         "add": (4, 3, 2),
-        "mean": (4, 1, 1),
-        "flat": (4, 1, 1),
+        "cat": (8, 3, 2),
+        "mean": (8, 1, 1),
+        "flat": (8, 1, 1),
         "fc": (3, 1, 1),
         "soft": (3, 1, 1),
     }
@@ -100,7 +103,9 @@ def test_evaluate_equals_plain_loops():
     np.testing.assert_allclose(kept["avg"], windows.mean(3))
     total = windows.max(3) + windows.mean(3)
     np.testing.assert_allclose(kept["add"], total)
-    mean = total.mean((2, 3))
+    both = np.concatenate([total, windows.max(3)], axis=1)
+    np.testing.assert_allclose(kept["cat"], both)
+    mean = both.mean((2, 3))
     np.testing.assert_allclose(kept["flat"][:, :, 0, 0], mean)
     scores = mean @ node["fc"].weight.T + node["fc"].bias
     exp = np.exp(scores)
@@ -153,6 +158,7 @@ def test_evaluate_refuses_other_shapes():
 def test_neighbours():
     g = small()
     assert [n.name for n in g.consumers("relu")] == ["max", "avg"]
+    assert [n.name for n in g.consumers("max")] == ["add", "cat"]
     assert g.producer(g.node("add"), 1).name == "avg"
     assert g.input is g.nodes[0]
 
