@@ -241,6 +241,20 @@ MUTANTS = (
         "membrane - (membrane.as_unsigned() >> shift) if shift else membrane",
         HARDWARE,
     ),
+    Mutant(
+        "a probe silences below zero only (hardware)",
+        "pysnn_hw/hdl/verdict.py",
+        "self.residue[p] <= 0",
+        "self.residue[p] < 0",
+        ("tests/unit/hdl/test_verdict.py",),
+    ),
+    Mutant(
+        "a probe shifts what never fired (hardware)",
+        "pysnn_hw/hdl/verdict.py",
+        "Mux(fired[p], -theta, 0)",
+        "-theta",
+        ("tests/unit/hdl/test_verdict.py",),
+    ),
 )
 
 
