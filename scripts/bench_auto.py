@@ -11,7 +11,6 @@ trials is timed with one worker and with two. The exit status is 1 if a target i
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
@@ -22,6 +21,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from cifar10 import load_cifar10
 from rich.console import Console
 from rich.progress import Progress
 
@@ -32,6 +32,7 @@ from pysnn_hw.config import ModelOptions, SearchOptions
 SOURCE = ModelOptions(255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), (3, 32, 32))
 MODEL = "models/resnet20_cifar10/resnet20.py:build"
 MAX_LOSS = 0.3
+TRAIN = 20_000
 BASELINE = {"method": "rate", "timesteps": 1, "levels": 4, "weight_bits": 8, "tau": 0.5}
 
 
@@ -127,17 +128,10 @@ def _run(shared: Path, data: Path, folder: Path, options: SearchOptions) -> Expl
 
 
 def _cifar10(shared: Path, folder: Path) -> Path:
-    """The data set as one file that ``--data`` takes."""
-    path = shared / "data" / "cifar10" / "load_cifar10.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise SystemExit(f"{path}: there is no such file; give the folder with --shared")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    x_test, y_test = module.load_test()[:2]
-    x_train, y_train = module.load_train(batches=(1, 2))[:2]
-    out = folder / "cifar10.npz"
-    np.savez(out, x_test=x_test, y_test=y_test, x_train=x_train, y_train=y_train)
+    """The data set as one file that ``--data`` takes, with as many training images as it needs."""
+    data, out = load_cifar10(shared / "data" / "cifar10"), folder / "cifar10.npz"
+    x_train, x_test = (x.transpose(0, 2, 3, 1) for x in (data.x_train[:TRAIN], data.x_test))
+    np.savez(out, x_test=x_test, y_test=data.y_test, x_train=x_train, y_train=data.y_train[:TRAIN])
     return out
 
 

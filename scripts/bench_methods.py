@@ -11,7 +11,6 @@ one is missed. With ``--json`` a run that was interrupted goes on where it was.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from cifar10 import load_cifar10
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -104,11 +104,9 @@ def main(
 ) -> None:
     """Print the table and write it as JSON."""
     console = Console(width=120)
-    cifar = _module(shared / "data" / "cifar10" / "load_cifar10.py")
-    images, labels = (part[:limit] for part in cifar.load_test()[:2])
-    images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    train = cifar.load_train(batches=(1, 2))[0][:TRAINING_IMAGES]
-    train = np.ascontiguousarray(train.transpose(0, 3, 1, 2))
+    data = load_cifar10(shared / "data" / "cifar10")
+    images, labels = data.x_test[:limit], data.y_test[:limit]
+    train = data.x_train[:TRAINING_IMAGES]
     done = json.loads(output.read_text()) if output is not None and output.is_file() else []
     known = {json.dumps([row["case"], row["images"]]): row for row in done}
     rows: list[dict[str, Any]] = []
@@ -200,15 +198,6 @@ class Bench:
             for k in track(range(0, len(self.images), BATCH), "trained network", transient=True)
         ]
         return float(100 * (np.concatenate(found) == self.labels).mean())
-
-
-def _module(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise SystemExit(f"{path}: there is no such file; give the folder with --shared")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _line(row: dict[str, Any]) -> str:

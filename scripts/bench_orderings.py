@@ -11,7 +11,6 @@ if one is not. Fine-tuning through time has a script of its own, ``bench_hybrid.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 import time
@@ -22,6 +21,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from cifar10 import load_cifar10
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -96,10 +96,9 @@ def main(
 ) -> None:
     """Print the table and write it as JSON."""
     console = Console(width=120)
-    cifar = _module(shared / "data" / "cifar10" / "load_cifar10.py")
-    images, labels = (part[:limit] for part in cifar.load_test()[:2])
-    images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    train = cifar.load_train(batches=(1,))[0][:CALIBRATION_IMAGES].transpose(0, 3, 1, 2)
+    data = load_cifar10(shared / "data" / "cifar10")
+    images, labels = data.x_test[:limit], data.y_test[:limit]
+    train = data.x_train[:CALIBRATION_IMAGES]
     model = shared / "models" / "resnet20_cifar10" / "resnet20.py"
     graph = import_model(f"{model}:build", (3, 32, 32)).graph
     graphs = {
@@ -112,9 +111,7 @@ def main(
     def accuracy(name: str, options: Options) -> float:
         key = json.dumps([name, options], sort_keys=True)
         if key not in known:
-            net = convert(
-                graphs[name], np.ascontiguousarray(train), preprocessing=PREPROCESSING, **options
-            )
+            net = convert(graphs[name], train, preprocessing=PREPROCESSING, **options)
             starts = track(range(0, len(images), BATCH), str(dict(options)), transient=True)
             found = [classify_float(net, images[k : k + BATCH]) for k in starts]
             known[key] = float(100 * (np.concatenate(found) == labels).mean())
@@ -174,15 +171,6 @@ def _table(rows: list[dict[str, Any]], images: int) -> Table:
         figures = (f"{row['first']:.2f}", f"{row['second']:.2f}", f"{difference:+.2f}")
         found.add_row(row["name"], *figures, "yes" if row["holds"] else "no")
     return found
-
-
-def _module(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise typer.BadParameter(f"{path} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 if __name__ == "__main__":

@@ -11,15 +11,14 @@ time.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
+from cifar10 import load_cifar10
 from rich.console import Console
 
 from pysnn_hw.cli.console import working
@@ -40,10 +39,9 @@ def main(
 ) -> None:
     """Simulate and compare; print the figures and write them as JSON."""
     console = Console(width=120)
-    cifar = _module(shared / "data" / "cifar10" / "load_cifar10.py")
-    images, labels = (part[:limit] for part in cifar.load_test()[:2])
-    train = cifar.load_train(batches=(1,))[0][:CALIBRATION_IMAGES]
-    images, train = (np.ascontiguousarray(part.transpose(0, 3, 1, 2)) for part in (images, train))
+    data = load_cifar10(shared / "data" / "cifar10")
+    images, labels = data.x_test[:limit], data.y_test[:limit]
+    train = data.x_train[:CALIBRATION_IMAGES]
     model = shared / "models" / "resnet20_cifar10" / "resnet20.py"
     graph = import_model(f"{model}:build", (3, 32, 32)).graph
     net = quantize(convert(graph, train, preprocessing=PREPROCESSING), 8, train)
@@ -67,15 +65,6 @@ def main(
     if output is not None:
         output.write_text(json.dumps(figures, indent=2) + "\n")
     sys.exit(1 if found.mismatches else 0)
-
-
-def _module(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise SystemExit(f"{path}: there is no such file; give the folder with --shared")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 if __name__ == "__main__":

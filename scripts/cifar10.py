@@ -47,6 +47,8 @@ def load_cifar10(source: Path) -> Cifar10:
     DataError
         If there is no such thing, or its images are not of 3 x 32 x 32 bytes.
     """
+    if not source.exists():
+        raise DataError(str(source), "does not exist", "name the folder that holds CIFAR-10")
     if (source / "load_cifar10.py").is_file():
         found = _by_its_own_loader(source / "load_cifar10.py")
     elif (source / "test_batch.bin").is_file():
