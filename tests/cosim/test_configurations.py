@@ -55,9 +55,9 @@ class Compiled:
 @pytest.fixture(scope="module")
 def compiled(request, tmp_path_factory):
     test = test_hardware_equals_golden.__name__
-    items = [item for item in request.session.items if item.originalname == test]
+    items = [i for i in request.session.items if getattr(i, "originalname", "") == test]
     with ThreadPoolExecutor(2) as pool:
-        names = [item.callspec.params["name"] for item in items]
+        names = [i.callspec.params["name"] for i in items]
         yield Compiled(names, tmp_path_factory.mktemp("configurations"), pool)
 
 
