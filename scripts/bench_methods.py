@@ -202,8 +202,9 @@ class Bench:
 
 def _line(row: dict[str, Any]) -> str:
     case = row["case"]
+    bits = "float" if case["weight_bits"] is None else f"{case['weight_bits']} bits"
     return (
-        f"{case['model']} {case['method']} T={case['timesteps']} n={case['levels']}: "
+        f"{case['model']} {case['method']} T={case['timesteps']} n={case['levels']} {bits}: "
         f"{row['accuracy']:.2f} % ({-row['loss']:+.2f})"
     )
 
