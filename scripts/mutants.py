@@ -29,7 +29,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
-FIRST_FAILURE = re.compile(r"^FAILED (\S+)", re.MULTILINE)
+FIRST_FAILURE = re.compile(r"^FAILED (.+?)(?: - .*)?$", re.MULTILINE)
 FAILED = 1
 """Exit status of pytest when tests ran and one failed; others mean that none could run."""
 
