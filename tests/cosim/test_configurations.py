@@ -53,12 +53,9 @@ class Compiled:
 
 
 @pytest.fixture(scope="module")
-def compiled(request, tmp_path_factory):
-    test = test_hardware_equals_golden.__name__
-    items = [i for i in request.session.items if getattr(i, "originalname", "") == test]
+def compiled(tmp_path_factory):
     with ThreadPoolExecutor(2) as pool:
-        names = [i.callspec.params["name"] for i in items]
-        yield Compiled(names, tmp_path_factory.mktemp("configurations"), pool)
+        yield Compiled(list(NAMES), tmp_path_factory.mktemp("configurations"), pool)
 
 
 @pytest.mark.cosim
