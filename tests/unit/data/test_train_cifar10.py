@@ -90,7 +90,7 @@ def test_every_form_of_the_data_set_gives_the_same(cifar10, folder, tmp_path):
 
 
 def test_what_is_no_cifar10_is_refused(cifar10, folder, tmp_path):
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="does not exist; name the folder that holds CIFAR-10"):
         cifar10.load_cifar10(tmp_path / "nowhere")
     (folder / "data_batch_2.bin").write_bytes(b"123")
     with pytest.raises(DataError, match="holds no whole number of records"):
