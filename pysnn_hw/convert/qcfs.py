@@ -160,16 +160,22 @@ class _Student:
         view = projection.as_conv(shape)
         if projection.pool is not None:
             spikes = pool_window(spikes, projection.pool)
+        weight = self._weight(projection)
+        if projection.kind == "identity":  # several times faster than the convolution that it is
+            return spikes * weight.view(-1, 1, 1)
         top, left, bottom, right = view.padding
-        padded = functional.pad(spikes, (left, right, top, bottom))
-        weight = self._weight(projection).view(view.weight.shape)
-        return functional.conv2d(padded, weight, stride=view.stride, groups=view.groups)
+        if (top, left) != (bottom, right) or min(top, left) < 0:
+            spikes = functional.pad(spikes, (left, right, top, bottom))
+            top, left = 0, 0
+        weight = weight.view(view.weight.shape)
+        return functional.conv2d(spikes, weight, None, view.stride, (top, left), groups=view.groups)
 
     def _fire(self, population: Population, u: torch.Tensor) -> torch.Tensor:
+        from pysnn_hw.convert.straight_through import Spikes
+
         theta = self.thresholds[population.name].exp().view(1, -1, 1, 1)
-        # Between half a spike below the first and half a spike above the last the slope counts.
-        level = (u / theta + 0.5).clamp(0, population.spike_max + 0.999)
-        return level + (level.floor() - level).detach()
+        spikes: torch.Tensor = Spikes.apply(u, theta, population.spike_max)  # type: ignore[no-untyped-call]
+        return spikes
 
     def _weight(self, projection: Projection) -> torch.Tensor:
         limit = IDENTITY_LIMIT if projection.kind == "identity" else self.largest
