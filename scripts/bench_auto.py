@@ -23,10 +23,10 @@ import numpy as np
 import typer
 from cifar10 import load_cifar10
 from rich.console import Console
-from rich.progress import Progress
 
 from pysnn_hw.api import auto
 from pysnn_hw.api.exploration import Exploration
+from pysnn_hw.cli.console import working
 from pysnn_hw.config import ModelOptions, SearchOptions
 
 SOURCE = ModelOptions(255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), (3, 32, 32))
@@ -114,16 +114,9 @@ def _judge(found: Exploration) -> dict[str, Any]:
 
 
 def _run(shared: Path, data: Path, folder: Path, options: SearchOptions) -> Exploration:
-    with Progress(transient=True) as bars:
-        tasks: dict[str, Any] = {}
-
-        def tell(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total or None)
-            bars.update(tasks[what], completed=done, total=total or None)
-
+    with working() as progress:
         return auto(
-            str(shared / MODEL), data, folder, source=SOURCE, options=options, progress=tell
+            str(shared / MODEL), data, folder, source=SOURCE, options=options, progress=progress
         )
 
 

@@ -23,10 +23,9 @@ import torch
 import typer
 from cifar10 import Array, load_cifar10
 from rich.console import Console
-from rich.progress import Progress as Bar
-from rich.progress import TaskID
 from rich.table import Table
 
+from pysnn_hw.cli.console import working
 from pysnn_hw.convert import HybridTraining, Preprocessing, convert, quantize
 from pysnn_hw.convert.float_sim import classify_float
 from pysnn_hw.convert.hybrid import finetune
@@ -52,19 +51,6 @@ class Row:
     timesteps: int
     accuracy: float
     seconds: float
-
-
-class Shown:
-    """Progress of the library on a bar."""
-
-    def __init__(self, bar: Bar) -> None:
-        self.bar = bar
-        self.tasks: dict[str, TaskID] = {}
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if what not in self.tasks:
-            self.tasks[what] = self.bar.add_task(what)
-        self.bar.update(self.tasks[what], completed=done, total=total)
 
 
 def ann_accuracy(graph: AnnGraph, images: Array, labels: Array) -> float:
@@ -132,28 +118,28 @@ def main(
         console.print(f"{name}: {row.accuracy:.2f} %")
         return row
 
-    with Bar(console=console) as bar:
-        began = time.perf_counter()
-        some = taught[:CALIBRATION_IMAGES]
-        common = {"timesteps": timesteps, "levels": 1, "preprocessing": PREPROCESSING}
-        balanced = convert(
-            graph,
-            taught,
-            method="hybrid",
-            training=replace(training, epochs=0, held_out=0.0, checkpoint=None),
-            labels=labels,
-            tau=tau,
-            **common,
-        )
-        rows.append(measured("thresholds balanced", balanced, began))
-        began = time.perf_counter()
-        rows.append(measured("method rate", convert(graph, some, **common), began))
-        began = time.perf_counter()
-        tuned = finetune(balanced, taught, labels, training, progress=Shown(bar))
-        hybrid = tuned.network
-        rows.append(measured("method hybrid", hybrid, began))
-        began = time.perf_counter()
-        rows.append(measured("the same, 8-bit weights", quantize(hybrid, 8, some), began))
+    began = time.perf_counter()
+    some = taught[:CALIBRATION_IMAGES]
+    common = {"timesteps": timesteps, "levels": 1, "preprocessing": PREPROCESSING}
+    balanced = convert(
+        graph,
+        taught,
+        method="hybrid",
+        training=replace(training, epochs=0, held_out=0.0, checkpoint=None),
+        labels=labels,
+        tau=tau,
+        **common,
+    )
+    rows.append(measured("thresholds balanced", balanced, began))
+    began = time.perf_counter()
+    rows.append(measured("method rate", convert(graph, some, **common), began))
+    began = time.perf_counter()
+    with working() as progress:
+        tuned = finetune(balanced, taught, labels, training, progress=progress)
+    hybrid = tuned.network
+    rows.append(measured("method hybrid", hybrid, began))
+    began = time.perf_counter()
+    rows.append(measured("the same, 8-bit weights", quantize(hybrid, 8, some), began))
     console.print(table(rows, own))
     closed = (rows[3].accuracy - rows[1].accuracy) / max(1e-9, own - rows[1].accuracy)
     met = closed >= WANTED_SHARE

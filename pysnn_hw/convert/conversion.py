@@ -52,6 +52,9 @@ from pysnn_hw.progress import Progress, silent
 READOUT_IMAGES = 256
 """Images that the threshold of a firing last layer is chosen on."""
 
+START_IMAGES = 1000
+"""Images that thresholds are chosen on where training goes on from them."""
+
 
 def convert(
     graph: AnnGraph,
@@ -189,7 +192,8 @@ def convert(
         )
     else:
         if samples is None:
-            samples = sample_activations(prepared, absorbed.apply(images), _fires(skeleton))
+            some = images[:: max(1, len(images) // START_IMAGES)] if method == "qcfs" else images
+            samples = sample_activations(prepared, absorbed.apply(some), _fires(skeleton))
         net = rate_network(
             skeleton,
             _thresholds(skeleton, samples, recipe),
