@@ -117,9 +117,10 @@ def main(
         for case in cases:
             key = json.dumps([asdict(case), len(images)])
             rows.append(known.get(key) or bench.row(case))
+            known[key] = rows[-1]
             console.print(_line(rows[-1]))
             if output is not None:
-                output.write_text(json.dumps(rows, indent=2) + "\n")
+                output.write_text(json.dumps(list(known.values()), indent=2) + "\n")
     console.print(_table(rows))
     for setting, own, spiking in PUBLISHED:
         loss = f"{own - spiking:.2f}"
