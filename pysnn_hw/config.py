@@ -58,6 +58,8 @@ class ConvertOptions:
         See `pysnn_hw.convert.convert`.
     epochs, learning_rate
         Of the methods that train, ``qcfs`` and ``hybrid``; None: as suits the method.
+    activity
+        Of ``qcfs``: what synaptic operations weigh beside errors.
     surrogate, leak, threshold_scale, checkpoint
         Of ``hybrid``: slope of a spike, right shift of the leak, factor on the balanced thresholds,
         and the file that training resumes from.
@@ -84,6 +86,7 @@ class ConvertOptions:
     early_exit: float = 0.0
     epochs: int | None = None
     learning_rate: float | None = None
+    activity: float = 0.0
     surrogate: Surrogate = "linear"
     leak: int = 0
     threshold_scale: float = 0.7

@@ -27,7 +27,7 @@ class ExploredPoint:
     ----------
     trial
         Its number.
-    method, timesteps, levels, weight_bits, thresholds, tau, bias_correction
+    method, timesteps, levels, weight_bits, thresholds, tau, bias_correction, activity
         How it was converted.
     images
         Test images that it was measured on; if 0, the figures are None.
@@ -55,6 +55,7 @@ class ExploredPoint:
     thresholds: str
     tau: float
     bias_correction: bool
+    activity: float = 0.0
     images: int = 0
     accuracy: float | None = None
     original_accuracy: float | None = None
@@ -209,8 +210,9 @@ def _report(job: Job, found: Exploration) -> SearchReport:
     def row(p: ExploredPoint) -> SearchPoint:
         text = f"{p.method} T={p.timesteps} n={p.levels} {p.weight_bits} bit {p.thresholds}"
         text += "" if p.tau == 0.5 else f" tau={p.tau:g}"
+        quiet = f" activity={p.activity:g}" if p.activity else ""
         return SearchPoint(
-            name=text + ("" if p.bias_correction else " uncorrected"),
+            name=text + ("" if p.bias_correction else " uncorrected") + quiet,
             method=p.method,
             images=p.images,
             accuracy=p.accuracy,

@@ -10,6 +10,7 @@ from pysnn_hw.convert import HybridTraining, Training
 from pysnn_hw.errors import ModelError
 
 BOTH = ("epochs", "learning_rate")
+QCFS = ("activity",)
 HYBRID = ("surrogate", "leak", "threshold_scale", "checkpoint")
 
 
@@ -21,11 +22,11 @@ def training(options: ConvertOptions) -> Training | HybridTraining | None:
     ModelError
         If an option is out of range, or of another method.
     """
-    taken = {"qcfs": BOTH, "hybrid": BOTH + HYBRID}.get(options.method, ())
+    taken = {"qcfs": BOTH + QCFS, "hybrid": BOTH + HYBRID}.get(options.method, ())
     plain = ConvertOptions()
-    for name in BOTH + HYBRID:
+    for name in BOTH + QCFS + HYBRID:
         if name not in taken and getattr(options, name) != getattr(plain, name):
-            others = "qcfs or hybrid" if name in BOTH else "hybrid"
+            others = "qcfs or hybrid" if name in BOTH else "qcfs" if name in QCFS else "hybrid"
             raise ModelError(
                 name, f"has no meaning for method {options.method}", f"use method {others}"
             )
@@ -36,6 +37,7 @@ def training(options: ConvertOptions) -> Training | HybridTraining | None:
         return Training(
             epochs=usual.epochs if options.epochs is None else options.epochs,
             rate=options.learning_rate or usual.rate,
+            activity=options.activity,
         )
     if options.method == "hybrid":
         common = HybridTraining()

@@ -168,9 +168,10 @@ def _exploration(result: Exploration) -> Iterator[Table | str]:
 def _name(point: ExploredPoint) -> str:
     start = "" if point.tau == 0.5 else f" tau={point.tau:g}"
     corrected = "" if point.bias_correction else " uncorrected"
+    quiet = f" activity={point.activity:g}" if point.activity else ""
     return (
         f"{point.method} T={point.timesteps} n={point.levels} {point.weight_bits} bit "
-        f"{point.thresholds}{start}{corrected}"
+        f"{point.thresholds}{start}{corrected}{quiet}"
     )
 
 

@@ -146,6 +146,9 @@ CONVERSION: Mapping[str, Any] = {
     "learning_rate": Annotated[
         float | None, _knob("First step size of qcfs or hybrid, relative to the parameters.")
     ],
+    "activity": Annotated[
+        float, _knob("qcfs: what operations weigh beside errors, 0.02 say.", min=0)
+    ],
     "surrogate": Annotated[Surrogate, _knob("hybrid: what stands for the slope of a spike.")],
     "leak": Annotated[
         int, _knob("hybrid: membranes lose a 2^LEAK-th each step; 0: nothing.", min=0, max=15)

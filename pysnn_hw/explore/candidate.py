@@ -50,6 +50,8 @@ class Candidate:
         As `pysnn_hw.convert.quantize` takes them.
     thresholds
         A key of `THRESHOLDS`.
+    activity
+        What operations weigh where ``qcfs`` trains.
     """
 
     method: Method = "rate"
@@ -59,6 +61,7 @@ class Candidate:
     thresholds: str = "mse"
     tau: float = 0.5
     bias_correction: bool = True
+    activity: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document."""
@@ -72,7 +75,8 @@ class Candidate:
     def __str__(self) -> str:
         start = "" if self.tau == 0.5 else f", tau = {self.tau:g}"
         corrected = "" if self.bias_correction else ", biases as they are"
+        quiet = f", activity {self.activity:g}" if self.activity else ""
         return (
             f"{self.method}, T = {self.timesteps}, n = {self.levels}, {self.weight_bits}-bit "
-            f"weights, thresholds by {self.thresholds}{start}{corrected}"
+            f"weights, thresholds by {self.thresholds}{start}{corrected}{quiet}"
         )

@@ -29,6 +29,8 @@ LEAST_CODES, MOST_CODES = 3, 255
 LEAST_WEIGHT_BITS = 3
 TAUS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Initial membranes worth trying: a half rounds best, less than that saves spikes."""
+ACTIVITIES = (0.0, 0.02, 0.05)
+"""Weights of operations in training worth trying."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,10 @@ class Space:
                 f"bias correction of {kind}",
                 (True,) if method in BINARY else (True, False),
             ),
+            "activity": (
+                f"activity of {'trained' if method in ONE_STEP else 'others'}",
+                ACTIVITIES if method in ONE_STEP else (0.0,),
+            ),
         }
 
     def starters(self) -> list[Candidate]:
@@ -205,7 +211,7 @@ class Space:
             *(Candidate(m, 1, min(5, wide), bits, OWN) for m in LAYERWISE),
             Candidate("rate", 1, min(3, wide), bits),
             Candidate("rate", 1, min(4, wide), narrow, "p99.9"),
-            *(Candidate(m, 1, min(4, wide), bits, "layer p99.9") for m in ONE_STEP),
+            *(Candidate(m, 1, min(5, wide), bits, activity=0.02) for m in ONE_STEP),
             *(Candidate(m, 1, min(4, wide), bits, "p99.9") for m in ONE_STEP),
             *(Candidate(m, 4, min(3, wide), bits) for m in MANY_STEPS),
             *(Candidate(m, 8, min(2, wide), bits) for m in MANY_STEPS),

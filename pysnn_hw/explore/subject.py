@@ -142,4 +142,5 @@ def _training(candidate: Candidate) -> Training | None:
     """Few bits are trained for; eight need no training."""
     if candidate.method != "qcfs":
         return None
-    return Training(weight_bits=candidate.weight_bits if candidate.weight_bits < MAX_BITS else None)
+    few = candidate.weight_bits < MAX_BITS
+    return Training(weight_bits=candidate.weight_bits if few else None, activity=candidate.activity)

@@ -41,9 +41,8 @@ def test_nothing_said_is_what_the_method_does():
 
 
 def test_every_option_arrives():
-    assert training(ConvertOptions(method="qcfs", epochs=3, learning_rate=1e-3)) == Training(
-        epochs=3, rate=1e-3
-    )
+    trained = ConvertOptions(method="qcfs", epochs=3, learning_rate=2e-3, activity=0.1)
+    assert training(trained) == Training(epochs=3, rate=2e-3, activity=0.1)
     told = replace(
         HYBRID,
         epochs=3,
@@ -62,6 +61,11 @@ def test_every_option_arrives():
     ("options", "message"),
     [
         (ConvertOptions(epochs=3), "epochs: has no meaning for method rate; use method qcfs or hy"),
+        (
+            replace(HYBRID, activity=0.1),
+            "activity: has no meaning for method hybrid; use met",
+        ),
+        (ConvertOptions(method="qcfs", activity=-1.0), "activity: must not be negative"),
         (ConvertOptions(method="signed", leak=2), "leak: has no meaning for method signed"),
         (ConvertOptions(method="qcfs", surrogate="stdb"), "surrogate: has no meaning for method q"),
         (ConvertOptions(method="qcfs", learning_rate=0.0), "learning_rate: must be positive"),

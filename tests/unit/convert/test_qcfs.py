@@ -106,3 +106,44 @@ def test_refusals():
     net = convert(plain(), images())
     with pytest.raises(ModelError, match="diverged"):
         finetune(net, images(), np.full_like(wanted(plain()), np.nan))
+
+
+@pytest.mark.parametrize("name", ["residual, conv", "average pool"])
+def test_spikes_that_weigh_something_become_fewer(name):
+    graph = GRAPHS[name]()
+
+    def operations(activity):
+        training = replace(SOME, epochs=20, activity=activity)
+        net = convert(graph, images(), levels=2, method="qcfs", training=training)
+        counts = simulate_float(net, images()).counts
+        return sum(float((values != 0).mean()) for values in counts.values())
+
+    assert operations(0.5) < 0.8 * operations(0.0)
+
+
+def test_the_share_is_that_of_the_operations():
+    """With thresholds so small that the line a neuron counts as is a step, like its spikes."""
+    import torch
+
+    net = convert(plain(), images(), levels=1)
+    steep = [
+        replace(p, threshold=1e-6 * p.threshold, v_init=5e-7 * p.threshold)
+        for p in net.populations[:-1]
+    ]
+    net = replace(net, populations=(*steep, net.populations[-1]))
+    zero = np.reshape(net.input.zero_point, (-1, 1, 1))
+    x = torch.from_numpy((images().astype(np.int64) - zero).astype(np.float32))
+    share = float(_Student(net, counts=True).run(x)[1].detach())
+    macs = {
+        p.name: sum(q.as_conv(p.shape).macs for q in net.out_of(p.name)) for p in net.populations
+    }
+    counts = simulate_float(net, images()).counts
+    want = sum(macs[name] * float((values != 0).mean()) for name, values in counts.items())
+    assert 0.1 < share < 0.9
+    assert share == pytest.approx(want / sum(macs.values()), abs=1e-3)
+
+
+@pytest.mark.parametrize("activity", [-0.1, float("nan")])
+def test_an_activity_that_means_nothing_is_refused(activity):
+    with pytest.raises(ModelError, match="activity: must not be negative"):
+        Training(activity=activity)
