@@ -147,7 +147,7 @@ CONVERSION: Mapping[str, Any] = {
         float | None, _knob("First step size of qcfs or hybrid, relative to the parameters.")
     ],
     "activity": Annotated[
-        float, _knob("qcfs: what operations weigh beside errors, 0.02 say.", min=0)
+        float, _knob("qcfs: what operations weigh beside errors, 0.3 say.", min=0)
     ],
     "surrogate": Annotated[Surrogate, _knob("hybrid: what stands for the slope of a spike.")],
     "leak": Annotated[

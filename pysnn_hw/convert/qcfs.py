@@ -45,7 +45,7 @@ class Training:
     activity
         What synaptic operations weigh beside errors: ``activity`` times their share of the dense
         network's is added to the mean squared error of the scores, relative to their variance. At
-        0.02 to 0.1 small activations learn to be silent.
+        0.2 to 1 small activations learn to be silent.
     """
 
     epochs: int = 2
