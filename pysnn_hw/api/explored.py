@@ -70,6 +70,15 @@ class ExploredPoint:
     on_front: bool = False
     note: str = ""
 
+    @property
+    def name(self) -> str:
+        """Its knobs in a line; those at their usual place are left out."""
+        text = f"{self.method} T={self.timesteps} n={self.levels} {self.weight_bits} bit "
+        text += self.thresholds
+        text += "" if self.tau == 0.5 else f" tau={self.tau:g}"
+        text += "" if self.bias_correction else " uncorrected"
+        return text + (f" activity={self.activity:g}" if self.activity else "")
+
 
 @dataclass(frozen=True)
 class Exploration:
@@ -208,11 +217,8 @@ def _document(found: Exploration) -> dict[str, Any]:
 
 def _report(job: Job, found: Exploration) -> SearchReport:
     def row(p: ExploredPoint) -> SearchPoint:
-        text = f"{p.method} T={p.timesteps} n={p.levels} {p.weight_bits} bit {p.thresholds}"
-        text += "" if p.tau == 0.5 else f" tau={p.tau:g}"
-        quiet = f" activity={p.activity:g}" if p.activity else ""
         return SearchPoint(
-            name=text + ("" if p.bias_correction else " uncorrected") + quiet,
+            name=p.name,
             method=p.method,
             images=p.images,
             accuracy=p.accuracy,

@@ -158,21 +158,11 @@ def _exploration(result: Exploration) -> Iterator[Table | str]:
     rows = table("Points that no other beats", *columns)
     for point in result.front:
         mark = " *" if point.trial == result.chosen.trial else ""
-        rows.add_row(_name(point) + mark, *_figures(point))
+        rows.add_row(point.name + mark, *_figures(point))
     yield rows
-    yield f"* chosen: {_name(result.chosen)}; cycles: {result.chosen.cycles_from}"
+    yield f"* chosen: {result.chosen.name}; cycles: {result.chosen.cycles_from}"
     yield from result.reasons
     yield f"{result.network} written; {len(result.points)} candidates are on {result.page}"
-
-
-def _name(point: ExploredPoint) -> str:
-    start = "" if point.tau == 0.5 else f" tau={point.tau:g}"
-    corrected = "" if point.bias_correction else " uncorrected"
-    quiet = f" activity={point.activity:g}" if point.activity else ""
-    return (
-        f"{point.method} T={point.timesteps} n={point.levels} {point.weight_bits} bit "
-        f"{point.thresholds}{start}{corrected}{quiet}"
-    )
 
 
 def _figures(point: ExploredPoint) -> tuple[str, ...]:

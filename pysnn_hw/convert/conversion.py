@@ -192,7 +192,7 @@ def convert(
         )
     else:
         if samples is None:
-            some = images[:: max(1, len(images) // START_IMAGES)] if method == "qcfs" else images
+            some = _spread(images, START_IMAGES) if method == "qcfs" else images
             samples = sample_activations(prepared, absorbed.apply(some), _fires(skeleton))
         net = rate_network(
             skeleton,
@@ -205,7 +205,7 @@ def convert(
         net = _with_neurons(net, recipe)
     check_network(net)
     if bias_correction and not recipe.balances:
-        some = images[:: max(1, len(images) // correction_images(timesteps))]
+        some = _spread(images, correction_images(timesteps))
         names = [p.name for p in net.populations]
         net = correct_biases(net, mean_activations(prepared, absorbed.apply(some), names), some)
     if method == "qcfs":
@@ -222,6 +222,11 @@ def convert(
         net = keep_batchnorm(net, unfolded, 1 / (absorbed.scale * absorbed.std[0]))
     net = _read(net, images, recipe)
     return replace(net, provenance={**net.provenance, **_provenance(recipe, given, len(images))})
+
+
+def _spread(images: Array, count: int) -> Array:
+    """About so many of the images, at least, spread evenly over them."""
+    return images[:: max(1, len(images) // count)]
 
 
 def _with_neurons(net: SnnNetwork, recipe: Recipe) -> SnnNetwork:
@@ -247,7 +252,7 @@ def _read(net: SnnNetwork, images: Array, recipe: Recipe) -> SnnNetwork:
     if recipe.readout in ("count", "first"):
         net = count_readout(
             net,
-            images[:: max(1, len(images) // READOUT_IMAGES)],
+            _spread(images, READOUT_IMAGES),
             calibration=recipe.chosen_calibration,
             spike_max=recipe.spike_max,
             percentile=recipe.percentile,
