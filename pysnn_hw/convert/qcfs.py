@@ -18,7 +18,7 @@ import numpy as np
 from pysnn_hw.convert.float_sim import pool_window
 from pysnn_hw.convert.quantisation import IDENTITY_LIMIT, population_steps
 from pysnn_hw.errors import ModelError
-from pysnn_hw.ir.snn import INPUT, Array, Population, Projection, Shape, SnnNetwork
+from pysnn_hw.ir.snn import INPUT, Array, Projection, Shape, SnnNetwork
 from pysnn_hw.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -162,11 +162,10 @@ class _Student:
         return self.run(x)[0]
 
     def run(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scores, and which share of the dense network's synaptic operations spikes cause.
-
-        A neuron counts as the line that its first spike follows, so that the share has a slope.
-        """
+        """Scores, and which share of the dense network's synaptic operations spikes cause."""
         import torch
+
+        from pysnn_hw.convert.straight_through import Spikes
 
         sent: dict[str, torch.Tensor] = {INPUT: x}
         share = torch.zeros(())
@@ -176,11 +175,11 @@ class _Student:
                 u = u + self._current(p, sent[p.source])
             if population.kind == "readout":
                 return u.flatten(1), share
-            sent[population.name] = self._fire(population, u)
+            theta = self.thresholds[population.name].exp().view(1, -1, 1, 1)
+            spikes, firing = Spikes.apply(u, theta, population.spike_max)  # type: ignore[no-untyped-call]
+            sent[population.name] = spikes
             if self.part[population.name]:
-                theta = self.thresholds[population.name].exp().view(1, -1, 1, 1)
-                first = (u / theta + 0.5).clamp(0, 1)
-                share = share + self.part[population.name] * first.mean()
+                share = share + self.part[population.name] * firing
         raise ModelError("network", "has no readout")
 
     def _current(self, projection: Projection, spikes: torch.Tensor) -> torch.Tensor:
@@ -199,13 +198,6 @@ class _Student:
             top, left = 0, 0
         weight = weight.view(view.weight.shape)
         return functional.conv2d(spikes, weight, None, view.stride, (top, left), groups=view.groups)
-
-    def _fire(self, population: Population, u: torch.Tensor) -> torch.Tensor:
-        from pysnn_hw.convert.straight_through import Spikes
-
-        theta = self.thresholds[population.name].exp().view(1, -1, 1, 1)
-        spikes: torch.Tensor = Spikes.apply(u, theta, population.spike_max)  # type: ignore[no-untyped-call]
-        return spikes
 
     def _weight(self, projection: Projection) -> torch.Tensor:
         limit = IDENTITY_LIMIT if projection.kind == "identity" else self.largest

@@ -211,12 +211,16 @@ class Space:
             *(Candidate(m, 1, min(5, wide), bits, OWN) for m in LAYERWISE),
             Candidate("rate", 1, min(3, wide), bits),
             Candidate("rate", 1, min(4, wide), narrow, "p99.9"),
-            *(Candidate(m, 1, min(5, wide), bits, activity=0.4) for m in ONE_STEP),
-            *(Candidate(m, 1, min(4, wide), bits, "p99.9") for m in ONE_STEP),
+            *(
+                Candidate(m, 1, min(5, wide), bits, activity=a)
+                for a in (0.2, 0.4)
+                for m in ONE_STEP
+            ),
             *(Candidate(m, 4, min(3, wide), bits) for m in MANY_STEPS),
             *(Candidate(m, 8, min(2, wide), bits) for m in MANY_STEPS),
             *(Candidate(m, 2, min(3, wide), bits) for m in MANY_STEPS),
             *(Candidate(m, 8, 1, bits, OWN) for m in BINARY),
+            *(Candidate(m, 1, min(4, wide), bits, "p99.9") for m in ONE_STEP),
             Candidate("rate", 1, min(2, wide), bits),
         ]
         known = set(self.candidates())
