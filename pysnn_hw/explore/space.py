@@ -29,7 +29,7 @@ LEAST_CODES, MOST_CODES = 3, 255
 LEAST_WEIGHT_BITS = 3
 TAUS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Initial membranes worth trying: a half rounds best, less than that saves spikes."""
-ACTIVITIES = (0.0, 0.2, 0.4, 0.8)
+ACTIVITIES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.8)
 """Weights of operations in training worth trying."""
 
 
