@@ -29,7 +29,7 @@ LEAST_CODES, MOST_CODES = 3, 255
 LEAST_WEIGHT_BITS = 3
 TAUS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Initial membranes worth trying: a half rounds best, less than that saves spikes."""
-ACTIVITIES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.8)
+ACTIVITIES = (0.0, 0.15, 0.25, 0.35, 0.5, 1.0)
 """Weights of operations in training worth trying."""
 
 
@@ -211,11 +211,8 @@ class Space:
             *(Candidate(m, 1, min(5, wide), bits, OWN) for m in LAYERWISE),
             Candidate("rate", 1, min(3, wide), bits),
             Candidate("rate", 1, min(4, wide), narrow, "p99.9"),
-            *(
-                Candidate(m, 1, min(5, wide), bits, activity=a)
-                for a in (0.2, 0.4)
-                for m in ONE_STEP
-            ),
+            *(Candidate(m, 1, min(5, wide), bits, activity=0.25) for m in ONE_STEP),
+            *(Candidate(m, 1, min(5, wide), bits, activity=0.35) for m in ONE_STEP),
             *(Candidate(m, 4, min(3, wide), bits) for m in MANY_STEPS),
             *(Candidate(m, 8, min(2, wide), bits) for m in MANY_STEPS),
             *(Candidate(m, 2, min(3, wide), bits) for m in MANY_STEPS),
