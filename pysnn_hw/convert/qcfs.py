@@ -10,7 +10,7 @@ scores of the trained network on its own training images: no labels are needed.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,6 +83,11 @@ def finetune(
     progress
         Told after each step.
 
+    Returns
+    -------
+    SnnNetwork
+        Its provenance tells the training.
+
     Raises
     ------
     ModelError
@@ -122,7 +127,8 @@ def finetune(
             schedule.step()
             done += 1
             progress("fine-tune", done, total)
-    return student.trained()
+    told = {**net.provenance, "training": asdict(chosen)}
+    return replace(student.trained(), provenance=told)
 
 
 class _Student:

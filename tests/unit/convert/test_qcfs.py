@@ -175,3 +175,11 @@ def test_slopes_of_spikes_and_of_their_share(wanted):
         slopes(spikes, share), slopes(stairs, (level + 0.5).clamp(0, 1).mean()), strict=True
     ):
         torch.testing.assert_close(found, expected)
+
+
+def test_the_network_tells_how_it_was_trained():
+    short = replace(SOME, epochs=1, activity=0.5)
+    net = convert(plain(), images(), method="qcfs", training=short)
+    fixed = quantize(net, 6)
+    assert fixed.provenance["training"]["activity"] == 0.5
+    assert fixed.provenance["training"]["epochs"] == 1
