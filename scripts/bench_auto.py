@@ -42,7 +42,7 @@ def main(
     folder: Annotated[
         Path | None, typer.Option(help="Where to search; a folder that is there is gone on with.")
     ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds for the search.")] = 1800,
+    timeout: Annotated[float, typer.Option(help="Seconds for the search.")] = 1740,
     trials: Annotated[int, typer.Option(help="Candidates at most.")] = 200,
     images: Annotated[int, typer.Option(help="Test images that a candidate sees.")] = 2000,
     final_images: Annotated[int | None, typer.Option(help="By default all.")] = None,
