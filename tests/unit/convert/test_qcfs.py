@@ -149,34 +149,6 @@ def test_an_activity_that_means_nothing_is_refused(activity):
         Training(activity=activity)
 
 
-@pytest.mark.parametrize("wanted", ["spikes", "share", "both"])
-def test_slopes_of_spikes_and_of_their_share(wanted):
-    import torch
-
-    from pysnn_hw.convert.straight_through import Spikes
-
-    generator = torch.Generator().manual_seed(3)
-    u = torch.randn(2, 3, 4, 5, dtype=torch.float64, generator=generator).mul_(4)
-    pull = torch.randn(2, 3, 4, 5, dtype=torch.float64, generator=generator)
-    u.requires_grad_()
-    theta = torch.tensor([0.7, 1.3, 2.0], dtype=torch.float64).view(1, 3, 1, 1).requires_grad_()
-
-    def slopes(spikes, share):
-        loss = (wanted != "share") * (spikes * pull).sum() + (wanted != "spikes") * 5 * share
-        return torch.autograd.grad(loss, (u, theta))
-
-    spikes, share = Spikes.apply(u, theta, 3)
-    level = u / theta
-    # The staircase as the line that it follows, clipped at its ends.
-    line = level.clamp(-0.5, 3.5)
-    stairs = line + ((level + 0.5).floor().clamp(0, 3) - line).detach()
-    assert torch.equal(spikes, stairs)
-    for found, expected in zip(
-        slopes(spikes, share), slopes(stairs, (level + 0.5).clamp(0, 1).mean()), strict=True
-    ):
-        torch.testing.assert_close(found, expected)
-
-
 def test_the_network_tells_how_it_was_trained():
     short = replace(SOME, epochs=1, activity=0.5)
     net = convert(plain(), images(), method="qcfs", training=short)
