@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Array, C, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.hdl import Array, C, Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,7 +11,7 @@ from pysnn_hw.ir.snn import PLAIN, Neuron
 from pysnn_hw.ir.snn import Array as IntArray
 from pysnn_hw.plan.latency import neuron_folds
 
-__all__ = ["FirePipeline", "select", "stage_weights"]
+__all__ = ["FirePipeline", "ThresholdPort", "select", "stage_weights"]
 
 
 def stage_weights(spike_max: int) -> list[int]:
@@ -26,6 +26,19 @@ def stage_weights(spike_max: int) -> list[int]:
         weights.append(-(-left // 2))
         left //= 2
     return weights
+
+
+@dataclass(frozen=True)
+class ThresholdPort:
+    """Thresholds that come with each word: for how many lanes, and the largest there is."""
+
+    lanes: int
+    largest: int
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of one threshold."""
+        return unsigned(self.largest.bit_length())
 
 
 def select(values: IntArray, group: Signal, shape):
@@ -50,7 +63,8 @@ class FirePipeline(wiring.Component):
     Parameters
     ----------
     thresholds
-        Integers (groups, lanes), each > 0.
+        Integers (groups, lanes), each > 0: constants in logic. A `ThresholdPort` where they are too
+        many for that: then they come in with ``u`` and go along.
     bits
         Width of the membranes.
     spike_max
@@ -66,7 +80,9 @@ class FirePipeline(wiring.Component):
     -------
     advance : In(1)
     group : In(unsigned)
-        Channel group of ``u``.
+        Channel group of ``u``. Only with constant thresholds.
+    theta : In(ArrayLayout(unsigned, lanes))
+        Thresholds of ``u``. Only with a `ThresholdPort`.
     u : In(ArrayLayout(signed(bits), lanes))
     emitted : In(ArrayLayout(unsigned(emitted_bits), lanes))
         What each neuron has emitted before. Only with ``emitted_bits``.
@@ -79,7 +95,7 @@ class FirePipeline(wiring.Component):
 
     def __init__(
         self,
-        thresholds: IntArray,
+        thresholds: IntArray | ThresholdPort,
         *,
         bits: int,
         spike_max: int,
@@ -87,15 +103,20 @@ class FirePipeline(wiring.Component):
         clamp=None,
         emitted_bits: int = 0,
     ):
-        if thresholds.min() < 1:
+        self.port = thresholds if isinstance(thresholds, ThresholdPort) else None
+        if self.port is None and thresholds.min() < 1:
             raise ValueError(f"thresholds must be at least 1, not {thresholds.min()}")
         if spike_max < 1:
             raise ValueError(f"spike_max must be at least 1, not {spike_max!r}")
         if (neuron.polarity == "memory") != (emitted_bits > 0):
             raise ValueError("emitted_bits belong to neurons of polarity 'memory'")
-        self.thresholds, self.bits, self.spike_max, self.clamp = thresholds, bits, spike_max, clamp
+        self.bits, self.spike_max, self.clamp = bits, spike_max, clamp
         self.neuron, self.emitted_bits = neuron, emitted_bits
-        self.groups, self.lanes = thresholds.shape
+        if self.port is None:
+            self.thresholds = thresholds
+            self.lanes, self.largest = thresholds.shape[1], int(thresholds.max())
+        else:
+            self.lanes, self.largest = self.port.lanes, self.port.largest
         signed_spikes = neuron.polarity != "positive"
         self.spike_shape = Shape(spike_max.bit_length() + signed_spikes, signed_spikes)
         self.weights = stage_weights(spike_max)
@@ -104,11 +125,14 @@ class FirePipeline(wiring.Component):
         self.latency = len(self.weights) + self.folds + self.unfolds + (clamp is not None)
         members = {
             "advance": In(1),
-            "group": In(range(max(2, self.groups))),
             "u": In(data.ArrayLayout(signed(bits), self.lanes)),
             "spikes": Out(data.ArrayLayout(self.spike_shape, self.lanes)),
             "residue": Out(data.ArrayLayout(signed(bits), self.lanes)),
         }
+        if self.port is None:
+            members["group"] = In(range(max(2, thresholds.shape[0])))
+        else:
+            members["theta"] = In(data.ArrayLayout(self.port.shape, self.lanes))
         if emitted_bits:
             counts = data.ArrayLayout(unsigned(emitted_bits), self.lanes)
             members |= {"emitted": In(counts), "emitted_after": Out(counts)}
@@ -116,10 +140,10 @@ class FirePipeline(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        group = self.group
+        group = self.group if self.port is None else self.theta.as_value()
 
         def next_group(name):
-            later = Signal.like(self.group, name=name)
+            later = Signal.like(group, name=name)
             with m.If(self.advance):
                 m.d.sync += later.eq(group)
             return later
@@ -148,6 +172,12 @@ class FirePipeline(wiring.Component):
         return self.emitted[p] if self.emitted_bits else C(0, 1)
 
     def _threshold(self, p, group, multiple=1):
+        """``group`` is that of the word, or its thresholds if they go along."""
+        if self.port is not None:
+            theta = group.word_select(p, self.port.shape.width)
+            if multiple & (multiple - 1) == 0:
+                return Cat(C(0, multiple.bit_length() - 1), theta, C(0, 1)).as_signed()
+            return Cat(theta * multiple, C(0, 1)).as_signed()
         values = self.thresholds[:, p] * multiple
         return select(values, group, signed(int(values.max()).bit_length() + 1))
 
@@ -156,7 +186,7 @@ class FirePipeline(wiring.Component):
         """Width of a folded membrane."""
         if not self.folds:
             return self.bits
-        return max(self.bits, int(self.thresholds.max()).bit_length() + 1) + 1
+        return max(self.bits, self.largest.bit_length() + 1) + 1
 
     def _fold(self, m, p, group, state):
         """Turns the membrane into what the compare stages can take thresholds from."""

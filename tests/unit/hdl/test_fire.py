@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from pysnn_hw.hdl.fire import FirePipeline, stage_weights
+from pysnn_hw.hdl.fire import FirePipeline, ThresholdPort, stage_weights
 from pysnn_hw.ir.snn import PLAIN, Neuron
 
 
@@ -61,15 +61,16 @@ def _golden(
 @pytest.mark.parametrize("spike_max", [1, 3, 10, 15])
 @pytest.mark.parametrize("clamp", [None, (-40, 90)])
 @pytest.mark.parametrize("neuron", NEURONS, ids=str)
+@pytest.mark.parametrize("constant", [True, False], ids=["constants", "port"])
 def test_fires_as_the_formula_says(
-    spike_max: int, clamp: tuple[int, int] | None, neuron: Neuron
+    spike_max: int, clamp: tuple[int, int] | None, neuron: Neuron, constant: bool
 ) -> None:
     thresholds = np.array([[1, 17], [33, 8], [64, 100]])
     groups, lanes = thresholds.shape
     bits = 13
     memory = neuron.polarity == "memory"
     dut = FirePipeline(
-        thresholds,
+        thresholds if constant else ThresholdPort(lanes, int(thresholds.max())),
         bits=bits,
         spike_max=spike_max,
         neuron=neuron,
@@ -115,7 +116,10 @@ def test_fires_as_the_formula_says(
         while len(got) < len(words):
             index = min(advances, len(words) - 1)
             group, u = words[index]
-            ctx.set(dut.group, group)
+            if constant:
+                ctx.set(dut.group, group)
+            else:
+                ctx.set(dut.theta, thresholds[group].tolist())
             ctx.set(dut.u, u)
             if memory:
                 ctx.set(dut.emitted, emitted[index])
