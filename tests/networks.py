@@ -219,14 +219,14 @@ def _with_starts(net: FixedNetwork, rng: np.random.Generator) -> FixedNetwork:
             return population
         reach = int(population.threshold.max())
         starts = rng.integers(-reach, reach + 1, population.shape)
-        return _ranged(net, replace(population, v_init=starts))
+        return ranged(net, replace(population, v_init=starts))
 
     return replace(net, populations=tuple(started(p) for p in net.populations))
 
 
 def _with_probe(net: FixedNetwork, probe: Probe) -> FixedNetwork:
     net = replace(net, probe=probe)
-    fire = tuple(_ranged(net, p) for p in net.populations[:-1])
+    fire = tuple(ranged(net, p) for p in net.populations[:-1])
     return replace(net, populations=(*fire, net.populations[-1]))
 
 
@@ -246,7 +246,7 @@ def _with_readout(
     return net
 
 
-def _ranged(net: FixedNetwork, population: Population) -> Population:
+def ranged(net: FixedNetwork, population: Population) -> Population:
     """``population``, part of ``net``, with clamps that never act."""
     others = tuple(population if p.name == population.name else p for p in net.populations)
     lowest, highest = post_fire_interval(replace(net, populations=others), population.name)

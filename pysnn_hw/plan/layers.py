@@ -252,7 +252,8 @@ def _place(
 ) -> tuple[dict[str, Region], tuple[Region, ...], Placement]:
     """Regions of all spikes that are read here; those from outside; the whole placement.
 
-    Layer k accumulates at step 2 k and fires at step 2 k + 1.
+    Layer k accumulates at step 2 k and fires at step 2 k + 1; with several timesteps it does both in
+    turn, so that its sources are read until the end.
     """
     order = {p.name: k for k, p in enumerate(inside)}
     last: dict[str, int] = {}
@@ -262,7 +263,7 @@ def _place(
         for projection in net.into(population.name):
             adds = _adds_at_fire(projection) and not taken
             taken = taken or adds
-            step = 2 * k + 1 if adds else 2 * k
+            step = 2 * k + 1 if adds or net.timesteps > 1 else 2 * k
             last[projection.source] = max(last.get(projection.source, 0), step)
             if adds:
                 pairs.append((projection.source, population.name))

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Collects the events of a population from outside into words of the spike memory."""
+
+import numpy as np
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from pysnn_hw.hdl.events import EventKind, coordinate_shape, event_layout
+from pysnn_hw.hdl.fire import select
+from pysnn_hw.ir.snn import Shape
+from pysnn_hw.plan.layers import COPIES
+
+__all__ = ["Collector"]
+
+
+class Collector(wiring.Component):
+    """Writes every word of a map once per timestep, in order, silent ones too.
+
+    Events must come in ascending order of (y, x, channel) inside a timestep, as cores send them.
+    The steps of an image follow each other in the memory, and those of the next image lie behind;
+    then it begins again at the base. An image is begun only while ``free``. Stages: *take* (an
+    event, and the number of its word), *place*. A word that is not written yet holds events up.
+
+    Parameters
+    ----------
+    shape
+        (channels, height, width) of the map.
+    value_range
+        Smallest and largest spike.
+    lanes
+        Spikes per word; divides the channels.
+    bits
+        Of a spike in the memory.
+    base, depth
+        Where its words lie, in a memory of so many.
+    timesteps
+        Steps of an image.
+
+    Members
+    -------
+    i : In(stream.Signature(event_layout))
+    free : In(1)
+        There is room for another image.
+    filled : Out(1)
+        For a cycle: all of an image has been written.
+    write : Out(stream.Signature({address, word}))
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        value_range: tuple[int, int],
+        *,
+        lanes: int,
+        bits: int,
+        base: int,
+        depth: int,
+        timesteps: int,
+    ):
+        channels, height, width = shape
+        if channels % lanes:
+            raise ValueError(f"lanes must divide the {channels} channels, not be {lanes!r}")
+        self.shape, self.lanes, self.bits, self.base = shape, lanes, bits, base
+        self.words = channels // lanes * height * width
+        self.end = base + COPIES * timesteps * self.words
+        if self.end > depth:
+            raise ValueError(f"words up to {self.end} do not fit a memory of {depth}")
+        super().__init__(
+            {
+                "i": In(stream.Signature(event_layout(shape, value_range))),
+                "free": In(1),
+                "filled": Out(1),
+                "write": Out(
+                    stream.Signature(
+                        data.StructLayout(
+                            {
+                                "address": coordinate_shape(depth),
+                                "word": data.ArrayLayout(unsigned(bits), lanes),
+                            }
+                        )
+                    )
+                ),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        channels, height, width = self.shape
+        groups = channels // self.lanes
+        number = coordinate_shape(self.words)
+
+        def table(values, index):
+            return select(np.array(values), index, coordinate_shape(max(values) + 1))
+
+        # Stage "take".
+        taken, take = Signal(), Signal()
+        kind, value = Signal(EventKind), Signal(self.bits)
+        lane, word_number = Signal(coordinate_shape(self.lanes)), Signal(number)
+        event = self.i.p
+        row = table([y * width * groups for y in range(height)], event.y)
+        column = table([x * groups for x in range(width)], event.x)
+        m.d.comb += self.i.ready.eq(~taken | take)
+        with m.If(self.i.ready):
+            m.d.sync += [
+                taken.eq(self.i.valid),
+                kind.eq(event.kind),
+                value.eq(event.value),
+                lane.eq(table([c % self.lanes for c in range(channels)], event.c)),
+                word_number.eq(
+                    row + column + table([c // self.lanes for c in range(channels)], event.c)
+                ),
+            ]
+
+        # Stage "place": the word being filled, and its address.
+        at, address = Signal(number), Signal(self.write.p.address.shape(), init=self.base)
+        word = Signal.like(self.write.p.word)
+        begun, marker = Signal(), Signal()
+        here, last = Signal(), Signal()
+        m.d.comb += [
+            marker.eq(kind != EventKind.SPIKE),
+            here.eq(~marker & (word_number == at)),
+            last.eq(at == self.words - 1),
+            self.write.valid.eq(taken & (begun | self.free) & ~here),
+            self.write.p.address.eq(address),
+            self.write.p.word.eq(word),
+        ]
+        with m.If(taken & (begun | self.free)):
+            m.d.sync += begun.eq(1)
+        with m.If(taken & here & (begun | self.free)):
+            m.d.comb += take.eq(1)
+            for p in range(self.lanes):
+                with m.If(lane == p):
+                    m.d.sync += word[p].eq(value)
+        with m.If(self.write.valid & self.write.ready):
+            m.d.sync += [
+                Value.cast(word).eq(0),
+                address.eq(Mux(address == self.end - 1, self.base, address + 1)),
+                at.eq(Mux(last, 0, at + 1)),
+            ]
+            with m.If(last):
+                m.d.comb += [take.eq(1), self.filled.eq(kind == EventKind.INFERENCE)]
+                with m.If(kind == EventKind.INFERENCE):
+                    m.d.sync += begun.eq(0)
+        return m

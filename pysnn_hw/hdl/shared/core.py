@@ -1,0 +1,412 @@
+# amaranth: UnusedElaboratable=no
+# SPDX-License-Identifier: BSD-2-Clause
+"""Shared core: several populations in turn, with the projections that end in them."""
+
+from amaranth.hdl import Array, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from pysnn_hw.hdl.block_memory import BlockMemory
+from pysnn_hw.hdl.events import EventKind, coordinate_shape, event_layout, value_shape
+from pysnn_hw.hdl.fire import FirePipeline, ThresholdPort
+from pysnn_hw.hdl.lanes import Lanes
+from pysnn_hw.hdl.membrane import MembraneBank
+from pysnn_hw.hdl.serializer import Serializer
+from pysnn_hw.hdl.shared.charge import Charge
+from pysnn_hw.hdl.shared.collector import Collector
+from pysnn_hw.hdl.shared.layouts import constant_layout, constant_words, spike_bits
+from pysnn_hw.hdl.shared.reader import SpikeReader
+from pysnn_hw.hdl.shared.scan import LayerScan
+from pysnn_hw.hdl.shared.sequencer import LayerSequencer
+from pysnn_hw.hdl.shared.turn import WeightTurner
+from pysnn_hw.hdl.shared.walker import LayerWalker
+from pysnn_hw.hdl.skid import SkidBuffer
+from pysnn_hw.hdl.weights import WeightMemory
+from pysnn_hw.ir.widths import signed_bits
+from pysnn_hw.plan.layers import COPIES, LayerProgram
+from pysnn_hw.plan.memory import Family
+from pysnn_hw.plan.schedule import LaneKind
+
+__all__ = ["SharedCore", "shared_probe_signature"]
+
+
+def shared_probe_signature(program: LayerProgram) -> wiring.Signature:
+    """What a verification bench sees of a shared core.
+
+    ``valid`` for one cycle per word of layer ``number``: ``index`` in firing order (rows, columns,
+    channel groups), ``spikes``, ``membranes`` after the reset, ``final`` in the last timestep.
+    ``issued``: an accumulate step starts in this cycle. ``holding``: a pass is being accumulated.
+    """
+    low, high = program.spike_range
+    words = max(
+        lay.population.channels // program.lanes * lay.population.shape[1] * lay.population.shape[2]
+        for lay in program.layers
+    )
+    return wiring.Signature(
+        {
+            "valid": Out(1),
+            "number": Out(coordinate_shape(len(program.layers))),
+            "index": Out(coordinate_shape(words)),
+            "final": Out(1),
+            "spikes": Out(data.ArrayLayout(value_shape((low, high)), program.lanes)),
+            "membranes": Out(data.ArrayLayout(signed(program.bits), program.lanes)),
+            "issued": Out(1),
+            "holding": Out(1),
+        }
+    )
+
+
+class SharedCore(wiring.Component):
+    """Accumulates and fires one layer after the other, for all timesteps of each.
+
+    Spikes from outside are collected in the spike memory, an image ahead. `LayerSequencer` runs
+    the program; `SpikeReader` and `LayerWalker` turn spikes into a full-width step per cycle.
+    A layer's membranes begin at zero: what it starts from, its bias and what comes from neuron to
+    neuron are added as it fires, and after its last timestep zeros are written back.
+
+    Stages of a step: *issue*, *weights* (2), *turn* (`WeightTurner`), *multiply* (`Lanes`), *add*,
+    *write*. Stages of a scanned word: `LayerScan`, membrane read (3), *charge* (`Charge`),
+    `FirePipeline`, *emit*. Back-pressure stalls the fire phase as a whole.
+
+    Parameters
+    ----------
+    program
+        The core's layers.
+    lane_kind
+        As of a core of one population, see `Lanes`.
+    family
+        Device family that block RAM is cut for.
+
+    Members
+    -------
+    i_<k> : In(stream.Signature(event_layout)), one per population from outside
+    o_<k> : Out(stream.Signature(event_layout)), one per layer that sends, in order
+    probe : Out(shared_probe_signature)
+    """
+
+    def __init__(self, program: LayerProgram, *, lane_kind: LaneKind, family: Family):
+        self.program, self.lane_kind, self.family = program, lane_kind, family
+        self.senders = [k for k, layer in enumerate(program.layers) if layer.sends]
+        self.neuron = program.layers[0].population.neuron
+        self.spike_max = max(lay.population.spike_max for lay in program.layers)
+        self.spike_shape = value_shape(program.spike_range)
+        weights = program.weight_words().reshape(-1, program.lanes * self._banks)
+        self.weight_bits = max(2, signed_bits(int(weights.min()), int(weights.max())))
+        self.weights = WeightMemory(
+            weights, weight_bits=self.weight_bits, kind="block", family=family
+        )
+        self.lanes = Lanes(
+            program.lanes * self._banks,
+            weight_bits=self.weight_bits,
+            value=self.spike_shape,
+            kind=lane_kind,
+        )
+        self.serializers = [
+            Serializer(layer.population.shape, program.lanes, self._range(layer.population))
+            for layer in program.layers
+            if layer.sends
+        ]
+        members = {}
+        for k, region in enumerate(program.outside):
+            source = program.net.population(region.population)
+            events = event_layout(source.shape, self._range(source))
+            members[f"i_{k}"] = In(stream.Signature(events))
+        for k, serializer in enumerate(self.serializers):
+            members[f"o_{k}"] = Out(stream.Signature(serializer.event_layout))
+        members["probe"] = Out(shared_probe_signature(program))
+        super().__init__(members)
+
+    @property
+    def _banks(self):
+        return self.program.banks[0] * self.program.banks[1]
+
+    @staticmethod
+    def _range(population):
+        return population.spike_min, population.spike_max
+
+    def elaborate(self, platform):
+        m = Module()
+        program = self.program
+        m.submodules.sequencer = sequencer = LayerSequencer(program)
+        m.submodules.spikes = spikes = BlockMemory(
+            program.spikes.words, spike_bits(program) * program.lanes, family=self.family
+        )
+        m.submodules.reader = reader = SpikeReader(program, family=self.family)
+        advance = Signal()  # the fire phase moves as a whole
+        step = self._issue(m, sequencer, reader)
+        m.submodules.scan = scan = LayerScan(program)
+        m.d.comb += [
+            scan.start.eq(sequencer.fire),
+            scan.layer.eq(sequencer.layer),
+            scan.advance.eq(advance),
+        ]
+        word = self._compute(m, sequencer, scan, step, advance)
+        emit, spikes_out, residue = self._fire(m, sequencer, scan, word, spikes.read_data, advance)
+
+        # The spike memory: read by passes, then at firing; written at firing, else from outside.
+        residual_address = Signal.like(sequencer.residual)
+        with m.If(sequencer.fire):
+            m.d.sync += residual_address.eq(sequencer.residual)
+        with m.Elif(advance & scan.valid):
+            m.d.sync += residual_address.eq(residual_address + 1)
+        m.d.comb += [
+            reader.read_data.eq(spikes.read_data),
+            spikes.read_address.eq(Mux(sequencer.scanning, residual_address, reader.read_address)),
+            spikes.read_enable.eq(Mux(sequencer.scanning, advance, reader.read_enable)),
+        ]
+        kept = emit["keep"] & sequencer.layer.keeps & advance
+        target = Signal.like(sequencer.target)
+        with m.If(sequencer.fire):
+            m.d.sync += target.eq(sequencer.target)
+        with m.Elif(kept):
+            m.d.sync += target.eq(target + 1)
+        m.d.comb += [
+            spikes.write_enable.eq(kept),
+            spikes.write_address.eq(target),
+            spikes.write_data.eq(Value.cast(spikes_out)),
+        ]
+        self._collect(m, sequencer, spikes, kept)
+        self._send(m, sequencer, emit, spikes_out, advance)
+        m.d.sync += sequencer.fired.eq(emit["valid"] & emit["entry"].end & advance)
+        m.d.comb += [
+            self.probe.valid.eq(emit["keep"] & advance),
+            self.probe.number.eq(sequencer.number),
+            self.probe.index.eq(emit["entry"].index),
+            self.probe.final.eq(sequencer.final),
+            self.probe.spikes.eq(spikes_out),
+            self.probe.membranes.eq(residue),
+        ]
+        return m
+
+    def _issue(self, m, sequencer, reader):
+        """Reader and walker of a pass; the step that is issued."""
+        m.submodules.walker = walker = LayerWalker(self.program)
+        wiring.connect(m, reader.o, walker.i)
+        m.d.comb += [
+            reader.start.eq(sequencer.read),
+            reader.descriptor.eq(sequencer.current),
+            reader.source.eq(sequencer.source),
+            walker.descriptor.eq(sequencer.current),
+        ]
+        valid, step = Signal(), Signal.like(walker.step)
+        m.d.sync += [valid.eq(walker.valid), step.eq(walker.step)]
+        # Accumulated once the pipeline has certainly written its last sum.
+        depth = WeightMemory.latency + self._turner.latency + self.lanes.latency
+        depth += MembraneBank.hazard + 1
+        left, draining, holding = Signal(range(depth + 1)), Signal(), Signal()
+        with m.If(walker.done):
+            m.d.sync += [draining.eq(1), left.eq(depth)]
+        with m.Elif(draining):
+            m.d.sync += left.eq(left - 1)
+            with m.If(left == 1):
+                m.d.sync += draining.eq(0)
+        with m.If(sequencer.read):
+            m.d.sync += holding.eq(1)
+        with m.Elif(sequencer.accumulated):
+            m.d.sync += holding.eq(0)
+        m.d.comb += [
+            sequencer.accumulated.eq(draining & (left == 1)),
+            self.probe.issued.eq(valid),
+            self.probe.holding.eq(holding),
+        ]
+        return valid, step
+
+    @property
+    def _turner(self):
+        return WeightTurner(self.program.banks, self.weight_bits * self.program.lanes)
+
+    def _compute(self, m, sequencer, scan, issued, advance):
+        """Weights, lanes and banks: never stalls. Returns the scanned word of membranes."""
+        program, p = self.program, self.program.lanes
+        valid, step = issued
+        m.submodules.weights, m.submodules.lanes = self.weights, self.lanes
+        m.submodules.turner = turner = self._turner
+        lag = WeightMemory.latency
+        m.d.comb += [
+            self.weights.address.eq(step.weight),
+            turner.slots.eq(self.weights.weights.as_value()),
+            turner.y_turn.eq(_delay(m, step.y_turn, lag, "y_turn")),
+            turner.x_turn.eq(_delay(m, step.x_turn, lag, "x_turn")),
+            self.lanes.weights.as_value().eq(Value.cast(turner.banked)),
+            self.lanes.value.eq(_delay(m, step.value, lag + turner.latency, "value")),
+        ]
+        # The addend meets its membrane in stage "add", two cycles after the bank's address.
+        lead = lag + turner.latency + self.lanes.latency - 2
+        valid = _delay(m, valid, lead, "step_valid")
+        mask = _delay(m, step.mask, lead, "step_mask")
+        clearing = sequencer.clearing
+        self.restore = Signal(self._banks)
+        self.restore_address = Signal.like(scan.entry.address)
+        self.restore_word = Signal(data.ArrayLayout(signed(program.bits), p))
+        selected = []
+        for b in range(self._banks):
+            m.submodules[f"bank_{b}"] = bank = MembraneBank(
+                depth=program.bank_words,
+                lanes=p,
+                bits=program.bits,
+                addend_bits=self.lanes.product.width,
+                min_distance=1,
+                kind="block",
+                family=self.family,
+            )
+            address = _delay(m, step.address[b], lead, f"step_address_{b}")
+            m.d.comb += [
+                bank.step.eq(valid & mask[b]),
+                bank.step_address.eq(address),
+                bank.scanning.eq(sequencer.scanning),
+                bank.advance.eq(advance),
+                bank.scan_address.eq(scan.entry.address),
+                bank.restore.eq(clearing | self.restore[b]),
+                bank.restore_address.eq(
+                    Mux(clearing, sequencer.clear_address, self.restore_address)
+                ),
+                bank.restore_data.eq(Mux(clearing, 0, self.restore_word.as_value())),
+            ]
+            m.d.comb += [bank.addends[i].eq(self.lanes.products[b * p + i]) for i in range(p)]
+            selected.append(bank.scan_data.as_value())
+        which = _hold(m, advance, scan.entry.bank, 2, "scan_bank")
+        word = Signal(data.ArrayLayout(signed(program.bits), p))
+        with m.If(advance):
+            m.d.sync += word.as_value().eq(
+                Array(selected)[which] if len(selected) > 1 else selected[0]
+            )
+        return word
+
+    def _fire(self, m, sequencer, scan, word, spike_data, advance):
+        """Constants and residual sums, then the fire pipeline; what is emitted."""
+        program = self.program
+        layout = constant_layout(program)
+        words = [layout.const(w).as_bits() for w in constant_words(program)]
+        m.submodules.constants = constants = BlockMemory(
+            len(words), layout.size, family=self.family, init=words, style="logic"
+        )
+        m.d.comb += [
+            constants.read_address.eq(scan.entry.constant),
+            constants.read_enable.eq(advance),
+        ]
+        m.submodules.charge = charge = Charge(program)
+        fetched, values = Signal(layout), Signal(data.ArrayLayout(self.spike_shape, program.lanes))
+        with m.If(advance):
+            m.d.sync += [
+                Value.cast(fetched).eq(constants.read_data),
+                Value.cast(values).eq(spike_data),
+            ]
+        # Constants and residual are fetched two advances after the entry, membranes three.
+        m.d.comb += [
+            charge.advance.eq(advance),
+            charge.first.eq(sequencer.first),
+            charge.constants.eq(fetched),
+            charge.spikes.eq(values),
+            charge.membranes.eq(word),
+        ]
+        m.submodules.fire = fire = FirePipeline(
+            ThresholdPort(program.lanes, int(program.constants("threshold").max())),
+            bits=program.bits,
+            spike_max=self.spike_max,
+            neuron=self.neuron,
+        )
+        m.d.comb += [
+            fire.advance.eq(advance),
+            fire.u.eq(charge.u),
+            fire.theta.eq(charge.theta),
+        ]
+        passing = data.StructLayout({"valid": 1, "entry": scan.entry.shape()})
+        entry = Signal(passing)
+        m.d.comb += [entry.valid.eq(scan.valid), entry.entry.eq(scan.entry)]
+        later = _hold(m, advance, entry, 2 + charge.latency + fire.latency, "fired")
+        emit_valid, emit_entry = Signal(), Signal(scan.entry.shape())
+        spikes, residue = Signal.like(fire.spikes), Signal.like(fire.residue)
+        with m.If(advance):
+            m.d.sync += [
+                emit_valid.eq(later.valid),
+                emit_entry.eq(later.entry),
+                spikes.eq(fire.spikes),
+                residue.eq(fire.residue),
+            ]
+        keep = emit_valid & ~emit_entry.end
+        m.d.comb += self.restore_address.eq(emit_entry.address)
+        m.d.comb += self.restore_word.as_value().eq(Mux(sequencer.final, 0, residue.as_value()))
+        for b in range(self._banks):
+            m.d.comb += self.restore[b].eq(keep & (emit_entry.bank == b))
+        return {"valid": emit_valid, "entry": emit_entry, "keep": keep}, spikes, residue
+
+    def _collect(self, m, sequencer, spikes, busy):
+        """What comes from outside goes into the memory whenever nothing else is written."""
+        program = self.program
+        available = []
+        for k, region in enumerate(program.outside):
+            source = program.net.population(region.population)
+            m.submodules[f"collector_{k}"] = collector = Collector(
+                source.shape,
+                self._range(source),
+                lanes=program.lanes,
+                bits=spike_bits(program),
+                base=region.base,
+                depth=program.spikes.words,
+                timesteps=program.net.timesteps,
+            )
+            wiring.connect(m, wiring.flipped(getattr(self, f"i_{k}")), collector.i)
+            images = Signal(range(COPIES + 1), name=f"images_{k}")
+            m.d.sync += images.eq(images + collector.filled - sequencer.release)
+            available.append(images != 0)
+            m.d.comb += [collector.free.eq(images != COPIES), collector.write.ready.eq(~busy)]
+            with m.If(collector.write.valid & ~busy):
+                m.d.comb += [
+                    spikes.write_enable.eq(1),
+                    spikes.write_address.eq(collector.write.p.address),
+                    spikes.write_data.eq(Value.cast(collector.write.p.word)),
+                ]
+            busy = busy | collector.write.valid
+        ready = available[0]
+        for more in available[1:]:
+            ready = ready & more
+        m.d.comb += sequencer.available.eq(ready)
+
+    def _send(self, m, sequencer, emit, spikes, advance):
+        """Spikes of layers that send leave as events."""
+        entry, ready = emit["entry"], Signal(init=1)
+        m.d.comb += ready.eq(1)
+        for k, (number, serializer) in enumerate(zip(self.senders, self.serializers, strict=True)):
+            m.submodules[f"serializer_{k}"] = serializer
+            wiring.connect(m, serializer.o, wiring.flipped(getattr(self, f"o_{k}")))
+            m.submodules[f"skid_{k}"] = skid = SkidBuffer(serializer.i_layout)
+            wiring.connect(m, skid.o, serializer.i)
+            mine = Signal(name=f"sending_{k}")
+            word = skid.i.p
+            some = entry.end | spikes.as_value().any()
+            m.d.comb += [
+                mine.eq(emit["valid"] & some & (sequencer.number == number)),
+                skid.i.valid.eq(mine),
+            ]
+            with m.If(mine):
+                m.d.comb += ready.eq(skid.i.ready)
+            with m.If(entry.end):
+                m.d.comb += word.kind.eq(Mux(sequencer.final, EventKind.INFERENCE, EventKind.STEP))
+            with m.Else():
+                m.d.comb += [
+                    word.kind.eq(EventKind.SPIKE),
+                    word.y.eq(entry.y),
+                    word.x.eq(entry.x),
+                    word.group.eq(entry.group),
+                ]
+                m.d.comb += [word["values"][p].eq(spikes[p]) for p in range(self.program.lanes)]
+        m.d.comb += advance.eq(ready)
+
+
+def _delay(m, signal, cycles, name):
+    """``signal`` of so many cycles ago."""
+    for number in range(cycles):
+        later = Signal.like(signal, name=f"{name}_{number + 1}")
+        m.d.sync += later.eq(signal)
+        signal = later
+    return signal
+
+
+def _hold(m, advance, passing, cycles, name):
+    """``passing`` of so many advances ago."""
+    for number in range(cycles):
+        later = Signal.like(passing, name=f"{name}_{number}")
+        with m.If(advance):
+            m.d.sync += later.eq(passing)
+        passing = later
+    return passing

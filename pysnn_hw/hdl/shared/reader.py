@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Reads the spikes of one projection's source, word by word, and what each word touches."""
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from pysnn_hw.hdl.block_memory import BlockMemory
+from pysnn_hw.hdl.shared.layouts import (
+    pass_layout,
+    spike_bits,
+    table_words,
+    touch_layout,
+    x_layout,
+    y_layout,
+)
+from pysnn_hw.plan.layers import LayerProgram
+
+__all__ = ["SpikeReader", "touched_layout"]
+
+
+def touched_layout(program: LayerProgram) -> data.StructLayout:
+    """A word of spikes with what they touch, or the ``end`` of a pass."""
+    return data.StructLayout(
+        {
+            "end": 1,
+            "touch": touch_layout(program),
+            "values": data.ArrayLayout(spike_bits(program), program.lanes),
+        }
+    )
+
+
+class SpikeReader(wiring.Component):
+    """Walks a map by rows, columns and channel groups; passes on the words that touch something.
+
+    ``start`` (one cycle, while idle) begins a pass. A word a cycle is read; silent words and those
+    whose spikes touch nothing are dropped, so a pass takes a cycle for each of them. ``end``
+    follows the last word. Stages: *count*, *read* (memories), *fetch* (their registers), *sum*
+    (addresses). Everything moves together, or waits for the consumer.
+
+    Parameters
+    ----------
+    program
+        The core's layers.
+    family
+        Device family that block RAM is cut for.
+
+    Members
+    -------
+    start : In(1), descriptor : In(pass_layout), source : In(unsigned)
+        The pass, and the address of its first word, which holds for this timestep and image.
+    read_address : Out(unsigned), read_enable : Out(1), read_data : In
+        Port of the spike memory.
+    o : Out(stream.Signature(touched_layout))
+    """
+
+    def __init__(self, program: LayerProgram, *, family: str):
+        self.program, self.family = program, family
+        self.descriptor_layout = pass_layout(program)
+        address = self.descriptor_layout["source"].shape
+        super().__init__(
+            {
+                "start": In(1),
+                "descriptor": In(self.descriptor_layout),
+                "source": In(address),
+                "read_address": Out(address),
+                "read_enable": Out(1),
+                "read_data": In(spike_bits(program) * program.lanes),
+                "o": Out(stream.Signature(touched_layout(program))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        program, d = self.program, self.descriptor
+        advance = Signal()
+
+        # Stage "count".
+        running, ending = Signal(), Signal()
+        y, x = Signal.like(d.rows), Signal.like(d.columns)
+        group, channel = Signal.like(d.groups), Signal.like(self.o.p.touch.weight)
+        offset = Signal.like(self.o.p.touch.address[0])
+        y_row, x_row = Signal.like(d.y), Signal.like(d.x)
+        address = Signal.like(self.source)
+        with m.If(advance):
+            m.d.sync += ending.eq(0)
+            with m.If(running):
+                m.d.sync += address.eq(address + 1)
+                with m.If(group != d.groups):
+                    m.d.sync += [
+                        group.eq(group + 1),
+                        channel.eq(channel + program.lanes),
+                        offset.eq(offset + d.offset),
+                    ]
+                with m.Else():
+                    m.d.sync += [group.eq(0), channel.eq(0), offset.eq(0)]
+                    with m.If(x != d.columns):
+                        m.d.sync += [x.eq(x + 1), x_row.eq(x_row + 1)]
+                    with m.Else():
+                        m.d.sync += [x.eq(0), x_row.eq(d.x)]
+                        with m.If(y != d.rows):
+                            m.d.sync += [y.eq(y + 1), y_row.eq(y_row + 1)]
+                        with m.Else():
+                            m.d.sync += [running.eq(0), ending.eq(1)]
+        with m.If(self.start):
+            m.d.sync += [
+                running.eq(1),
+                y.eq(0),
+                x.eq(0),
+                group.eq(0),
+                channel.eq(0),
+                offset.eq(0),
+                y_row.eq(d.y),
+                x_row.eq(d.x),
+                address.eq(self.source),
+            ]
+
+        # Stage "read".
+        m.d.comb += [self.read_address.eq(address), self.read_enable.eq(advance)]
+        y_data = self._table(m, "y", y_layout(program), y_row, advance)
+        x_data = self._table(m, "x", x_layout(program), x_row, advance)
+        carried = data.StructLayout(
+            {"valid": 1, "end": 1, "channel": channel.shape(), "offset": offset.shape()}
+        )
+        read, fetch = Signal(carried), Signal(carried)
+        with m.If(advance):
+            m.d.sync += [
+                read.valid.eq(running | ending),
+                read.end.eq(ending),
+                read.channel.eq(channel),
+                read.offset.eq(offset),
+                fetch.eq(read),
+            ]
+
+        # Stage "fetch".
+        y_entry, x_entry = Signal(y_layout(program)), Signal(x_layout(program))
+        values = Signal.like(self.o.p["values"])
+        with m.If(advance):
+            m.d.sync += [
+                Value.cast(y_entry).eq(y_data),
+                Value.cast(x_entry).eq(x_data),
+                Value.cast(values).eq(self.read_data),
+            ]
+
+        # Stage "sum".
+        touch = self.o.p.touch
+        matters = Value.cast(values).any() & (y_entry.steps != 0) & (x_entry.steps != 0)
+        m.d.comb += advance.eq(~self.o.valid | self.o.ready)
+        with m.If(advance):
+            m.d.sync += [
+                self.o.valid.eq(fetch.valid & (fetch.end | matters)),
+                self.o.p.end.eq(fetch.end),
+                self.o.p["values"].eq(values),
+                touch.y_valid.eq(y_entry.valid),
+                touch.x_valid.eq(x_entry.valid),
+                touch.y_turn.eq(y_entry.turn),
+                touch.x_turn.eq(x_entry.turn),
+                touch.y_steps.eq(y_entry.steps),
+                touch.x_steps.eq(x_entry.steps),
+                touch.weight.eq(y_entry.weight + x_entry.weight + fetch.channel),
+            ]
+            for j in range(program.banks[0]):
+                for i in range(program.banks[1]):
+                    m.d.sync += touch.address[j * program.banks[1] + i].eq(
+                        y_entry.address[j] + x_entry.address[i] + fetch.offset
+                    )
+        return m
+
+    def _table(self, m, axis, layout, row, advance):
+        words = [layout.const(w).as_bits() for w in table_words(self.program, axis)]
+        m.submodules[f"{axis}_table"] = table = BlockMemory(
+            len(words), layout.size, family=self.family, init=words
+        )
+        m.d.comb += [table.read_address.eq(row), table.read_enable.eq(advance)]
+        return table.read_data

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Visits every word of a layer's membranes once, in firing order."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from pysnn_hw.hdl.events import coordinate_shape
+from pysnn_hw.hdl.shared.layouts import layer_layout
+from pysnn_hw.plan.layers import LayerProgram
+
+__all__ = ["LayerScan", "layer_scan_layout"]
+
+
+def layer_scan_layout(program: LayerProgram) -> data.StructLayout:
+    """One visited word, or the ``end`` of the scan, in which nothing else matters.
+
+    ``bank`` and ``address`` locate its membranes, ``constant`` its constants, ``index`` counts.
+    """
+    layer = layer_layout(program)
+    words = max(
+        lay.population.channels // program.lanes * lay.population.shape[1] * lay.population.shape[2]
+        for lay in program.layers
+    )
+    return data.StructLayout(
+        {
+            "end": 1,
+            "y": layer["rows"].shape,
+            "x": layer["columns"].shape,
+            "group": layer["groups"].shape,
+            "bank": coordinate_shape(program.banks[0] * program.banks[1]),
+            "address": coordinate_shape(program.bank_words),
+            "constant": layer["constants"].shape,
+            "index": coordinate_shape(words),
+        }
+    )
+
+
+class LayerScan(wiring.Component):
+    """Walks rows, columns and channel groups of a layer, then says ``end``.
+
+    ``start`` (one cycle, while idle) begins; from the next advance on one entry each, the end right
+    after the last word. Nothing is multiplied: bank and address are counted along.
+
+    Parameters
+    ----------
+    program
+        The core's layers.
+
+    Members
+    -------
+    start : In(1), layer : In(layer_layout), advance : In(1)
+    valid : Out(1), entry : Out(layer_scan_layout)
+    """
+
+    def __init__(self, program: LayerProgram):
+        self.program = program
+        super().__init__(
+            {
+                "start": In(1),
+                "layer": In(layer_layout(program)),
+                "advance": In(1),
+                "valid": Out(1),
+                "entry": Out(layer_scan_layout(program)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        by, bx = self.program.banks
+        d, entry = self.layer, self.entry
+        running, ending = Signal(), Signal()
+        y, x, group = Signal.like(entry.y), Signal.like(entry.x), Signal.like(entry.group)
+        # Bank along each axis, address of its row of tiles, and of the tile in the row.
+        y_bank, x_bank = Signal(range(max(2, by))), Signal(range(max(2, bx)))
+        y_base = Signal.like(entry.bank)
+        row, tile = Signal.like(entry.address), Signal.like(entry.address)
+        constant, index = Signal.like(entry.constant), Signal.like(entry.index)
+        with m.If(self.advance):
+            m.d.sync += [
+                self.valid.eq(running | ending),
+                entry.end.eq(ending),
+                entry.y.eq(y),
+                entry.x.eq(x),
+                entry.group.eq(group),
+                entry.bank.eq(y_base + x_bank),
+                entry.address.eq(row + tile + group),
+                entry.constant.eq(constant),
+                entry.index.eq(index),
+                ending.eq(0),
+            ]
+            with m.If(running):
+                m.d.sync += index.eq(index + 1)
+                with m.If(group != d.groups):
+                    m.d.sync += [group.eq(group + 1), constant.eq(constant + 1)]
+                with m.Else():
+                    m.d.sync += [group.eq(0), constant.eq(d.constants)]
+                    with m.If(x != d.columns):
+                        m.d.sync += x.eq(x + 1)
+                        with m.If(x_bank != bx - 1):
+                            m.d.sync += x_bank.eq(x_bank + 1)
+                        with m.Else():
+                            m.d.sync += [x_bank.eq(0), tile.eq(tile + d.tile)]
+                    with m.Else():
+                        m.d.sync += [x.eq(0), x_bank.eq(0), tile.eq(0)]
+                        with m.If(y != d.rows):
+                            m.d.sync += y.eq(y + 1)
+                            with m.If(y_bank != by - 1):
+                                m.d.sync += [y_bank.eq(y_bank + 1), y_base.eq(y_base + bx)]
+                            with m.Else():
+                                m.d.sync += [y_bank.eq(0), y_base.eq(0), row.eq(row + d.row)]
+                        with m.Else():
+                            m.d.sync += [running.eq(0), ending.eq(1)]
+        with m.If(self.start):
+            m.d.sync += [
+                running.eq(1),
+                *(s.eq(0) for s in (y, x, group, y_bank, x_bank, y_base, row, tile, index)),
+                constant.eq(d.constants),
+            ]
+        return m

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Turns words of spikes into accumulate steps."""
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from pysnn_hw.hdl.events import value_shape
+from pysnn_hw.hdl.shared.layouts import pass_layout, spike_bits, touch_layout
+from pysnn_hw.hdl.shared.reader import touched_layout
+from pysnn_hw.hdl.splitter import WordSplitter
+from pysnn_hw.plan.layers import LayerProgram
+
+__all__ = ["LayerWalker", "layer_step_layout"]
+
+
+def layer_step_layout(program: LayerProgram) -> data.StructLayout:
+    """One accumulate cycle: address and mask per bank, a weight word, how to turn it, a value."""
+    touch = touch_layout(program)
+    banks = program.banks[0] * program.banks[1]
+    return data.StructLayout(
+        {
+            "address": touch["address"].shape,
+            "mask": banks,
+            "weight": touch["weight"].shape,
+            "y_turn": touch["y_turn"].shape,
+            "x_turn": touch["x_turn"].shape,
+            "value": value_shape(program.spike_range),
+        }
+    )
+
+
+class LayerWalker(wiring.Component):
+    """Takes the spikes of each word one by one, and walks what each touches.
+
+    A spike takes its number of steps along y times those along x times target groups, one cycle
+    each, and the next follows without a bubble. ``done`` is high for a cycle when ``end`` has come
+    through: every step of the pass was offered before. Stages: `WordSplitter`, *event*, *walk*.
+
+    Parameters
+    ----------
+    program
+        The core's layers.
+
+    Members
+    -------
+    descriptor : In(pass_layout)
+    i : In(stream.Signature(touched_layout))
+    valid : Out(1), step : Out(layer_step_layout)
+        A step to do in this cycle; nothing can hold it up.
+    done : Out(1)
+    """
+
+    def __init__(self, program: LayerProgram):
+        self.program = program
+        super().__init__(
+            {
+                "descriptor": In(pass_layout(program)),
+                "i": In(stream.Signature(touched_layout(program))),
+                "valid": Out(1),
+                "step": Out(layer_step_layout(program)),
+                "done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        program, d = self.program, self.descriptor
+        banks_y, banks_x = program.banks
+        touch = touch_layout(program)
+        m.submodules.splitter = splitter = WordSplitter(program.lanes, spike_bits(program), touch)
+        m.d.comb += [
+            splitter.i.valid.eq(self.i.valid),
+            self.i.ready.eq(splitter.i.ready),
+            splitter.i.p.tag.eq(self.i.p.touch),
+            splitter.i.p.marker.eq(self.i.p.end),
+            splitter.i.p["items"].eq(self.i.p["values"]),
+        ]
+
+        # Stage "event": one spike and where its weights are.
+        event_valid, event_end, load = Signal(), Signal(), Signal()
+        event = Signal(touch)
+        value = Signal.like(self.step.value)
+        single = splitter.o.p
+        free = ~event_valid | load
+        m.d.comb += splitter.o.ready.eq(free)
+        with m.If(free):
+            m.d.sync += [
+                event_valid.eq(splitter.o.valid),
+                event_end.eq(single.marker),
+                event.eq(single.tag),
+                event.weight.eq(single.tag.weight + single.index),
+                Value.cast(value).eq(single["item"]),
+            ]
+
+        # Stage "walk": the step on offer, and what is left of the spike.
+        busy = Signal()
+        y_left, x_left = Signal.like(event.y_steps), Signal.like(event.x_steps)
+        x_again, x_valid_again = Signal.like(event.x_steps), Signal.like(event.x_valid)
+        group_left = Signal.like(d.out_groups)
+        y_valid, x_valid = Signal.like(event.y_valid), Signal.like(event.x_valid)
+        row_address = Signal.like(self.step.address)
+        row_weight = Signal.like(self.step.weight)
+        last_group, last_column, last_row = Signal(), Signal(), Signal()
+        addresses = range(banks_y * banks_x)
+        last = last_group & last_column & last_row
+        m.d.comb += [
+            load.eq(event_valid & (~busy | last)),
+            self.valid.eq(busy),
+            self.done.eq(event_valid & event_end & load),
+        ]
+        for j in range(banks_y):
+            for i in range(banks_x):
+                m.d.comb += self.step.mask[j * banks_x + i].eq(y_valid[0][j] & x_valid[0][i])
+        with m.If(busy):
+            with m.If(~last_group):
+                m.d.sync += [
+                    group_left.eq(group_left - 1),
+                    last_group.eq(group_left == 1),
+                    self.step.weight.eq(self.step.weight + d.weight),
+                ]
+                m.d.sync += [self.step.address[b].eq(self.step.address[b] + 1) for b in addresses]
+            with m.Elif(~last_column):
+                m.d.sync += [
+                    group_left.eq(d.out_groups),
+                    last_group.eq(d.out_groups == 0),
+                    x_left.eq(x_left - 1),
+                    last_column.eq(x_left == 2),
+                    x_valid.eq(_shifted(x_valid)),
+                    self.step.weight.eq(self.step.weight + d.weight),
+                ]
+                m.d.sync += [
+                    self.step.address[b].eq(self.step.address[b] + d.column) for b in addresses
+                ]
+            with m.Elif(~last_row):
+                m.d.sync += [
+                    group_left.eq(d.out_groups),
+                    last_group.eq(d.out_groups == 0),
+                    x_left.eq(x_again),
+                    last_column.eq(x_again == 1),
+                    x_valid.eq(x_valid_again),
+                    y_left.eq(y_left - 1),
+                    last_row.eq(y_left == 2),
+                    y_valid.eq(_shifted(y_valid)),
+                    self.step.weight.eq(row_weight + d.weight_row),
+                    row_weight.eq(row_weight + d.weight_row),
+                ]
+                for b in addresses:
+                    following = row_address[b] + d.row
+                    m.d.sync += [
+                        self.step.address[b].eq(following),
+                        row_address[b].eq(following),
+                    ]
+            with m.Else():
+                m.d.sync += busy.eq(0)
+        with m.If(load):
+            m.d.sync += [
+                busy.eq(~event_end),
+                self.step.weight.eq(event.weight),
+                self.step.value.eq(value),
+                self.step.y_turn.eq(event.y_turn),
+                self.step.x_turn.eq(event.x_turn),
+                self.step.address.eq(event.address),
+                row_address.eq(event.address),
+                row_weight.eq(event.weight),
+                group_left.eq(d.out_groups),
+                last_group.eq(d.out_groups == 0),
+                x_left.eq(event.x_steps),
+                x_again.eq(event.x_steps),
+                last_column.eq(event.x_steps == 1),
+                y_left.eq(event.y_steps),
+                last_row.eq(event.y_steps == 1),
+                x_valid.eq(event.x_valid),
+                x_valid_again.eq(event.x_valid),
+                y_valid.eq(event.y_valid),
+            ]
+        return m
+
+
+def _shifted(valid):
+    """Validity of the steps that follow."""
+    return Value.cast(valid) >> len(valid[0])
