@@ -252,8 +252,8 @@ def _place(
 ) -> tuple[dict[str, Region], tuple[Region, ...], Placement]:
     """Regions of all spikes that are read here; those from outside; the whole placement.
 
-    Layer k accumulates at step 2 k and fires at step 2 k + 1; with several timesteps it does both in
-    turn, so that its sources are read until the end.
+    Layer k accumulates at step 2 k and fires at step 2 k + 1; with several timesteps it does both
+    in turn, so that its sources are read until the end.
     """
     order = {p.name: k for k, p in enumerate(inside)}
     last: dict[str, int] = {}

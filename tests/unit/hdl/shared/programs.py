@@ -68,8 +68,7 @@ def wide(b):
     x, z = b.fire(b.conv(INPUT)), b.fire(b.conv(INPUT, 2))
     d = b.fire(b.conv(x, 4, groups=4), b.conv(z, 4, kernel=5))
     p = b.fire(b.conv(d, 8, kernel=1))
-    q = b.fire(b.conv(p, 4, pool=Pool("sum", (2, 2), (2, 2))))
-    return q
+    return b.fire(b.conv(p, 4, pool=Pool("sum", (2, 2), (2, 2))))
 
 
 NETS = {"residual": residual, "chain": chain, "wide": wide}
@@ -82,9 +81,7 @@ def network(name: str, timesteps: int, spike_max: int, neuron: Neuron = PLAIN) -
     return builder.net
 
 
-def program(
-    net: FixedNetwork, *, lanes: int = 2, banks: tuple[int, int] = (1, 3)
-) -> LayerProgram:
+def program(net: FixedNetwork, *, lanes: int = 2, banks: tuple[int, int] = (1, 3)) -> LayerProgram:
     """All populations that can share a core in one."""
     names = tuple(
         p.name

@@ -24,9 +24,7 @@ def events(spikes, timesteps):
         for step, values in enumerate(image):
             for y, x, c in np.argwhere(values.transpose(1, 2, 0)):
                 value = int(values[c, y, x])
-                found.append(
-                    {"kind": EventKind.SPIKE, "y": y, "x": x, "c": c, "value": value}
-                )
+                found.append({"kind": EventKind.SPIKE, "y": y, "x": x, "c": c, "value": value})
             last = step == timesteps - 1
             found.append({**none, "kind": EventKind.INFERENCE if last else EventKind.STEP})
     return [{k: (v if k == "kind" else int(v)) for k, v in e.items()} for e in found]
@@ -62,8 +60,6 @@ def test_every_event_is_goldens(name, pace):
     senders = [layer.population.name for layer in compiled.layers if layer.sends]
     want = {f"o_{k}": events(spikes[n], timesteps) for k, n in enumerate(senders)}
     assert sum(len(w) for w in want.values()) > 20
-    traffic = run(
-        dut, inputs, {k: len(w) for k, w in want.items()}, pace=pace, max_cycles=200_000
-    )
+    traffic = run(dut, inputs, {k: len(w) for k, w in want.items()}, pace=pace, max_cycles=200_000)
     for k, expected in want.items():
         assert traffic.payloads[k] == expected, k
