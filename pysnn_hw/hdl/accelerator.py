@@ -17,10 +17,12 @@ from pysnn_hw.hdl.load import LoadDecoder, contents, load_layout, place
 from pysnn_hw.hdl.readout import Readout
 from pysnn_hw.hdl.readout_core import ReadoutCore
 from pysnn_hw.hdl.sampler import Sampler
+from pysnn_hw.hdl.shared.core import SharedCore
 from pysnn_hw.hdl.spec import CoreSpec
 from pysnn_hw.hdl.weights import boot_words
 from pysnn_hw.ir.snn import INPUT, FixedNetwork
-from pysnn_hw.plan.schedule import Schedule
+from pysnn_hw.plan.layers import layer_program
+from pysnn_hw.plan.schedule import CorePlan, Schedule
 
 __all__ = ["Accelerator"]
 
@@ -36,7 +38,7 @@ class Accelerator(wiring.Component):
     net
         The network.
     schedule
-        One dedicated core per population.
+        Cores of one population each, or shared by several.
     probes
         Whether the members for verification exist.
 
@@ -66,10 +68,8 @@ class Accelerator(wiring.Component):
         self.net, self.schedule, self.probes = net, schedule, probes
         self.specs = [CoreSpec(net, schedule, schedule.core_of(p.name)) for p in net.populations]
         self.encoder = _encoder(net, schedule)
-        self.cores = {
-            s.population.name: (FireCore(s) if s.population.kind == "fire" else ReadoutCore(s))
-            for s in self.specs
-        }
+        self.units = [self._unit(core) for core in schedule.cores]
+        self.streams = schedule.streams(net)
         last = self.specs[-1]
         self.judge = _judge(last)
         lanes, score_bits = last.plan.lanes, last.bits
@@ -81,9 +81,10 @@ class Accelerator(wiring.Component):
             "o": self.readout.signature.members["o"],
         }
         self.booted = {
-            f"{name}.{k}": (core, k, mem)
-            for name, core in self.cores.items()
-            for k, mem in enumerate(core.accumulate.memories)
+            f"{core.population}.{k}": (unit, k, mem)
+            for core, unit in zip(schedule.cores, self.units, strict=True)
+            if not isinstance(unit, SharedCore)
+            for k, mem in enumerate(unit.accumulate.memories)
             if mem.kind == "spram"
         }
         if self.booted:
@@ -99,8 +100,16 @@ class Accelerator(wiring.Component):
             if isinstance(self.judge, EarlyExit):
                 members["readout_exit"] = Out(1)
                 members["readout_steps"] = self.judge.signature.members["steps"]
-            members["pause"] = In(len(net.projections) + 1)
+            members["pause"] = In(len(self.streams) + 1)
         super().__init__(members)
+
+    def _unit(self, core: CorePlan) -> FireCore | ReadoutCore | SharedCore:
+        """What runs the populations of ``core``."""
+        if core.shared:
+            program = layer_program(self.net, core)
+            return SharedCore(program, lane_kind=core.lane_kind, family=self.schedule.family)
+        spec = next(s for s in self.specs if s.population.name == core.population)
+        return FireCore(spec) if spec.population.kind == "fire" else ReadoutCore(spec)
 
     def boot_contents(self) -> bytes:
         """The bytes for ``boot``, from address 0; none if there is no such member."""
@@ -116,16 +125,17 @@ class Accelerator(wiring.Component):
         m = Module()
         m.submodules.encoder = self.encoder
         wiring.connect(m, wiring.flipped(self.i), self.encoder.i)
-        for spec in self.specs:
-            m.submodules[f"core_{spec.population.name}"] = self.cores[spec.population.name]
+        for core, unit in zip(self.schedule.cores, self.units, strict=True):
+            m.submodules[f"core_{core.population}"] = unit
         m.submodules.readout = self.readout
 
         gates = self._gates(m)
         self._distribute(m, INPUT, self.encoder.o, gates)
         for spec in self.specs[:-1]:
             name = spec.population.name
-            self._distribute(m, name, self.cores[name].o, gates)
-        last = self.cores[self.specs[-1].population.name]
+            if any(stream.source == name for stream in self.streams):
+                self._distribute(m, name, self._outlet(name), gates)
+        last = self.units[self.schedule.index_of(self.specs[-1].population.name)]
         if self.judge is None:
             self._join(m, last.o, self.readout.i, gates)
         else:
@@ -145,8 +155,7 @@ class Accelerator(wiring.Component):
 
         if self.probes:
             for k, spec in enumerate(self.specs[:-1]):
-                core = self.cores[spec.population.name]
-                wiring.connect(m, core.probe, wiring.flipped(getattr(self, f"probe_{k}")))
+                self._show(m, spec.population.name, getattr(self, f"probe_{k}"))
             m.d.comb += [
                 self.readout_issued.eq(last.issued),
                 self.readout_holding.eq(last.holding),
@@ -180,13 +189,8 @@ class Accelerator(wiring.Component):
         wiring.connect(m, gate.o, consumer)
 
     def _distribute(self, m, source, events, gates):
-        """Connects one population's events to every projection that starts there."""
-        consumers = []
-        for projection in self.net.out_of(source):
-            core = self.schedule.core_of(projection.target)
-            names = [port.projection for port in core.inputs]
-            target = self.cores[projection.target]
-            consumers.append(getattr(target, f"i_{names.index(projection.name)}"))
+        """Connects one population's events to every core that takes them."""
+        consumers = [self._inlet(stream) for stream in self.streams if stream.source == source]
         if len(consumers) == 1:
             self._join(m, events, consumers[0], gates)
             return
@@ -194,6 +198,40 @@ class Accelerator(wiring.Component):
         wiring.connect(m, events, fork.i)
         for k, consumer in enumerate(consumers):
             self._join(m, getattr(fork, f"o_{k}"), consumer, gates)
+
+    def _outlet(self, population):
+        """Where a population's events come out."""
+        index = self.schedule.index_of(population)
+        unit = self.units[index]
+        if not isinstance(unit, SharedCore):
+            return unit.o
+        return getattr(unit, f"o_{unit.sent.index(population)}")
+
+    def _inlet(self, stream):
+        """Where a stream goes in."""
+        unit = self.units[stream.core]
+        if isinstance(unit, SharedCore):
+            taken = [region.population for region in unit.program.outside]
+            return getattr(unit, f"i_{taken.index(stream.source)}")
+        ports = [port.projection for port in self.schedule.cores[stream.core].inputs]
+        return getattr(unit, f"i_{ports.index(stream.projection)}")
+
+    def _show(self, m, population, probe):
+        """What a probe sees of a population; of a shared core's, while it is their turn."""
+        unit = self.units[self.schedule.index_of(population)]
+        if not isinstance(unit, SharedCore):
+            wiring.connect(m, unit.probe, wiring.flipped(probe))
+            return
+        names = [layer.population.name for layer in unit.program.layers]
+        turn = unit.probe.number == names.index(population)
+        for name in ("valid", "issued", "holding"):
+            m.d.comb += getattr(probe, name).eq(getattr(unit.probe, name) & turn)
+        m.d.comb += [probe.index.eq(unit.probe.index), probe.final.eq(unit.probe.final)]
+        for p in range(unit.program.lanes):
+            m.d.comb += [
+                probe.spikes[p].eq(unit.probe.spikes[p]),
+                probe.membranes[p].eq(unit.probe.membranes[p]),
+            ]
 
 
 def _encoder(

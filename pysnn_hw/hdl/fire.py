@@ -2,6 +2,7 @@
 """Fire pipeline: ``s = clip(floor(u / theta), lo, hi)`` without a divider."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from amaranth.hdl import Array, C, Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
@@ -103,36 +104,34 @@ class FirePipeline(wiring.Component):
         clamp=None,
         emitted_bits: int = 0,
     ):
-        self.port = thresholds if isinstance(thresholds, ThresholdPort) else None
-        if self.port is None and thresholds.min() < 1:
-            raise ValueError(f"thresholds must be at least 1, not {thresholds.min()}")
+        members: dict[str, Any] = {"advance": In(1)}
+        if isinstance(thresholds, ThresholdPort):
+            self.port: ThresholdPort | None = thresholds
+            self.lanes, self.largest = thresholds.lanes, thresholds.largest
+            members["theta"] = In(data.ArrayLayout(thresholds.shape, self.lanes))
+        else:
+            if thresholds.min() < 1:
+                raise ValueError(f"thresholds must be at least 1, not {thresholds.min()}")
+            self.port, self.thresholds = None, thresholds
+            self.lanes, self.largest = thresholds.shape[1], int(thresholds.max())
+            members["group"] = In(range(max(2, thresholds.shape[0])))
         if spike_max < 1:
             raise ValueError(f"spike_max must be at least 1, not {spike_max!r}")
         if (neuron.polarity == "memory") != (emitted_bits > 0):
             raise ValueError("emitted_bits belong to neurons of polarity 'memory'")
         self.bits, self.spike_max, self.clamp = bits, spike_max, clamp
         self.neuron, self.emitted_bits = neuron, emitted_bits
-        if self.port is None:
-            self.thresholds = thresholds
-            self.lanes, self.largest = thresholds.shape[1], int(thresholds.max())
-        else:
-            self.lanes, self.largest = self.port.lanes, self.port.largest
         signed_spikes = neuron.polarity != "positive"
         self.spike_shape = Shape(spike_max.bit_length() + signed_spikes, signed_spikes)
         self.weights = stage_weights(spike_max)
         self.folds = neuron_folds(neuron)
         self.unfolds = self.folds or neuron.reset == "hard"
         self.latency = len(self.weights) + self.folds + self.unfolds + (clamp is not None)
-        members = {
-            "advance": In(1),
+        members |= {
             "u": In(data.ArrayLayout(signed(bits), self.lanes)),
             "spikes": Out(data.ArrayLayout(self.spike_shape, self.lanes)),
             "residue": Out(data.ArrayLayout(signed(bits), self.lanes)),
         }
-        if self.port is None:
-            members["group"] = In(range(max(2, thresholds.shape[0])))
-        else:
-            members["theta"] = In(data.ArrayLayout(self.port.shape, self.lanes))
         if emitted_bits:
             counts = data.ArrayLayout(unsigned(emitted_bits), self.lanes)
             members |= {"emitted": In(counts), "emitted_after": Out(counts)}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -24,6 +25,10 @@ from pysnn_hw.plan.schedule import CorePlan
 
 COPIES = 2
 """Places for what comes from outside: one image is read while the next one arrives."""
+
+
+Constant = Literal["threshold", "bias", "start"]
+"""What a neuron needs to fire."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +153,7 @@ class LayerProgram:
             high = max(high, int((before_high + w.drive_max).max()), int(w.total_max.max()))
         return signed_bits(low, high)
 
-    def constants(self, name: str) -> Array:
+    def constants(self, name: Constant) -> Array:
         """Constants of all layers, int64 (words, lanes): ``threshold``, ``bias`` or ``start``.
 
         ``start`` is what the first timestep adds, bias included.

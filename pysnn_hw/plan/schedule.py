@@ -46,10 +46,14 @@ class InputPort:
 
 @dataclass(frozen=True)
 class CorePlan:
-    """One core. ``populations`` has one name today; a shared core will run several in turn.
+    """One core: dedicated to one population, or shared by several, which it runs in turn.
 
     Attributes
     ----------
+    populations
+        In topological order; more than one makes a shared core (`plan.layers`).
+    inputs
+        Of a dedicated core, all projections that end there. A shared core has none of its own.
     lanes
         Output channels side by side; divides the channels of every projection's groups.
     banks
@@ -72,6 +76,11 @@ class CorePlan:
     pool_at_sender: bool = True
 
     @property
+    def shared(self) -> bool:
+        """Whether it runs several populations in turn."""
+        return len(self.populations) > 1
+
+    @property
     def population(self) -> str:
         """The population of a dedicated core."""
         return self.populations[0]
@@ -80,6 +89,18 @@ class CorePlan:
     def total_lanes(self) -> int:
         """SOPs per cycle at full width."""
         return self.lanes * self.banks[0] * self.banks[1]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Events on their way: from a population (or the input) to the core of that index.
+
+    ``projection`` is the one that a dedicated core takes them for.
+    """
+
+    source: str
+    core: int
+    projection: str | None
 
 
 @dataclass(frozen=True)
@@ -93,11 +114,36 @@ class Schedule:
     family: Family = "ecp5"
 
     def core_of(self, population: str) -> CorePlan:
-        """The core that runs ``population``."""
-        for core in self.cores:
+        """The core that runs ``population``; a shared one as it is while it does."""
+        core = self.cores[self.index_of(population)]
+        if not core.shared:
+            return core
+        return replace(core, populations=(population,), pool_at_sender=False)
+
+    def index_of(self, population: str) -> int:
+        """Index in ``cores`` of the core that runs ``population``."""
+        for index, core in enumerate(self.cores):
             if population in core.populations:
-                return core
+                return index
         raise PlanError(f"population {population}", "no core of the schedule runs it")
+
+    def streams(self, net: SnnNetwork) -> tuple[Stream, ...]:
+        """All streams between encoder, cores and readout, by their sources, in topological order.
+
+        A dedicated core takes one per projection, a shared core one per population outside it.
+        """
+        found: list[Stream] = []
+        for source in (INPUT, *(p.name for p in net.populations[:-1])):
+            home = None if source == INPUT else self.index_of(source)
+            reached: set[int] = set()
+            for projection in net.out_of(source):
+                index = self.index_of(projection.target)
+                if not self.cores[index].shared:
+                    found.append(Stream(source, index, projection.name))
+                elif index not in reached and index != home:
+                    reached.add(index)
+                    found.append(Stream(source, index, None))
+        return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document."""

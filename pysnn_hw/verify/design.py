@@ -110,7 +110,7 @@ class Design:
     @property
     def inner_streams(self) -> int:
         """Streams between encoder, cores and readout that ``pause`` can hold up."""
-        return len(self.net.projections) + 1
+        return len(self.schedule.streams(self.net)) + 1
 
     @property
     def exits(self) -> bool:

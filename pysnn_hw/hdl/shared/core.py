@@ -87,6 +87,7 @@ class SharedCore(wiring.Component):
     def __init__(self, program: LayerProgram, *, lane_kind: LaneKind, family: Family):
         self.program, self.lane_kind, self.family = program, lane_kind, family
         self.senders = [k for k, layer in enumerate(program.layers) if layer.sends]
+        self.sent = [program.layers[k].population.name for k in self.senders]
         self.neuron = program.layers[0].population.neuron
         self.spike_max = max(lay.population.spike_max for lay in program.layers)
         self.spike_shape = value_shape(program.spike_range)
