@@ -32,3 +32,17 @@ def block_count(family: Family, depth: int, width: int) -> int:
     port = slice_width(family, depth)
     words = next(words for words, bits in BLOCK_SHAPES[family] if bits == port)
     return -(-depth // words) * -(-width // port)
+
+
+def tiling(family: Family, depth: int, width: int) -> tuple[int, int]:
+    """(rows, block depth) of the cheapest cut of a deep memory into rows of blocks.
+
+    A row holds ``block depth`` words; a multiplexer chooses between rows. Of cuts that take as many
+    blocks, the one with the fewest rows.
+    """
+    found = []
+    for words, bits in BLOCK_SHAPES[family]:
+        rows = -(-depth // words)
+        found.append((rows * -(-width // bits), rows, words))
+    _, rows, words = min(found)
+    return rows, words

@@ -20,8 +20,8 @@ from pysnn_hw.hdl.shared.scan import LayerScan
 from pysnn_hw.hdl.shared.sequencer import LayerSequencer
 from pysnn_hw.hdl.shared.turn import WeightTurner
 from pysnn_hw.hdl.shared.walker import LayerWalker
+from pysnn_hw.hdl.shared.weights import DeepWeightMemory
 from pysnn_hw.hdl.skid import SkidBuffer
-from pysnn_hw.hdl.weights import WeightMemory
 from pysnn_hw.ir.widths import signed_bits
 from pysnn_hw.plan.layers import COPIES, LayerProgram
 from pysnn_hw.plan.memory import Family
@@ -64,7 +64,7 @@ class SharedCore(wiring.Component):
     A layer's membranes begin at zero: what it starts from, its bias and what comes from neuron to
     neuron are added as it fires, and after its last timestep zeros are written back.
 
-    Stages of a step: *issue*, *weights* (2), *turn* (`WeightTurner`), *multiply* (`Lanes`), *add*,
+    Stages of a step: *issue*, *weights* (3), *turn* (`WeightTurner`), *multiply* (`Lanes`), *add*,
     *write*. Stages of a scanned word: `LayerScan`, membrane read (3), *charge* (`Charge`),
     `FirePipeline`, *emit*. Back-pressure stalls the fire phase as a whole.
 
@@ -93,9 +93,7 @@ class SharedCore(wiring.Component):
         self.spike_shape = value_shape(program.spike_range)
         weights = program.weight_words().reshape(-1, program.lanes * self._banks)
         self.weight_bits = max(2, signed_bits(int(weights.min()), int(weights.max())))
-        self.weights = WeightMemory(
-            weights, weight_bits=self.weight_bits, kind="block", family=family
-        )
+        self.weights = DeepWeightMemory(weights, weight_bits=self.weight_bits, family=family)
         self.lanes = Lanes(
             program.lanes * self._banks,
             weight_bits=self.weight_bits,
@@ -192,7 +190,7 @@ class SharedCore(wiring.Component):
         valid, step = Signal(), Signal.like(walker.step)
         m.d.sync += [valid.eq(walker.valid), step.eq(walker.step)]
         # Accumulated once the pipeline has certainly written its last sum.
-        depth = WeightMemory.latency + self._turner.latency + self.lanes.latency
+        depth = DeepWeightMemory.latency + self._turner.latency + self.lanes.latency
         depth += MembraneBank.hazard + 1
         left, draining, holding = Signal(range(depth + 1)), Signal(), Signal()
         with m.If(walker.done):
@@ -222,7 +220,7 @@ class SharedCore(wiring.Component):
         valid, step = issued
         m.submodules.weights, m.submodules.lanes = self.weights, self.lanes
         m.submodules.turner = turner = self._turner
-        lag = WeightMemory.latency
+        lag = DeepWeightMemory.latency
         m.d.comb += [
             self.weights.address.eq(step.weight),
             turner.slots.eq(self.weights.weights.as_value()),

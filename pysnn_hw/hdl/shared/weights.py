@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Weights of many layers: a memory too deep for one row of blocks."""
+
+from amaranth.hdl import Array, Module, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from pysnn_hw.hdl.block_memory import BlockMemory
+from pysnn_hw.ir.snn import Array as IntArray
+from pysnn_hw.plan.memory import Family, tiling
+
+__all__ = ["DeepWeightMemory"]
+
+
+class DeepWeightMemory(wiring.Component):
+    """Read-only memory of weight words, read every cycle.
+
+    ``weights`` belongs to the ``address`` of `latency` cycles before. Stages: *read* (blocks, cut
+    as `tiling` says), *fetch* (a register behind each, so that nothing waits for their slow
+    outputs), *choose* (between rows of blocks).
+
+    Parameters
+    ----------
+    words
+        Integers (depth, n): n weights side by side.
+    weight_bits
+        Two's complement width of each weight.
+    family
+        Device family that block RAM is cut for.
+
+    Members
+    -------
+    address : In(unsigned)
+    weights : Out(ArrayLayout(signed(weight_bits), n))
+    """
+
+    latency = 3
+
+    def __init__(self, words: IntArray, *, weight_bits: int, family: Family):
+        limit = 1 << (weight_bits - 1)
+        if words.min() < -limit or words.max() >= limit:
+            raise ValueError(f"weights {words.min()}..{words.max()} do not fit {weight_bits} bits")
+        self.words, self.weight_bits, self.family = words, weight_bits, family
+        self.depth, self.count = words.shape
+        self.rows, self.row_depth = tiling(family, self.depth, self.count * weight_bits)
+        super().__init__(
+            {
+                "address": In(unsigned(max(1, (self.depth - 1).bit_length()))),
+                "weights": Out(data.ArrayLayout(signed(weight_bits), self.count)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        inner = (self.row_depth - 1).bit_length()
+        width = self.count * self.weight_bits
+        packed = _packed(self.words, self.weight_bits)
+        fetched = []
+        for number in range(self.rows):
+            words = packed[number * self.row_depth : (number + 1) * self.row_depth]
+            m.submodules[f"row_{number}"] = row = BlockMemory(
+                len(words), width, family=self.family, init=words
+            )
+            m.d.comb += [row.read_address.eq(self.address), row.read_enable.eq(1)]
+            register = Signal(width, name=f"fetched_{number}", reset_less=True)
+            m.d.sync += register.eq(row.read_data)
+            fetched.append(register)
+        chosen = self.address[inner:]
+        for stage in ("read", "fetch"):
+            later = Signal(max(1, len(chosen)), name=f"row_in_{stage}")
+            m.d.sync += later.eq(chosen)
+            chosen = later
+        m.d.sync += self.weights.as_value().eq(
+            Array(fetched)[chosen] if len(fetched) > 1 else fetched[0]
+        )
+        return m
+
+
+def _packed(words: IntArray, bits: int) -> list[int]:
+    """Each row as one unsigned integer, the first weight lowest."""
+    mask = (1 << bits) - 1
+    return [
+        sum((value & mask) << (bits * i) for i, value in enumerate(row)) for row in words.tolist()
+    ]
