@@ -16,13 +16,17 @@ from tests.networks import add_population, add_readout, ranged
 class Builder:
     """Adds populations whose thresholds suit their currents."""
 
-    def __init__(self, timesteps: int, spike_max: int, seed: int, neuron: Neuron = PLAIN) -> None:
+    def __init__(
+        self, timesteps: int, spike_max: int, seed: int, neuron: Neuron = PLAIN, scale: int = 1
+    ) -> None:
         self.rng, self.spike_max, self.neuron = np.random.default_rng(seed), spike_max, neuron
+        self.scale = scale
         self.net = FixedNetwork(timesteps, Input((2, 7, 6), (0, 1), -3, 7), (), ())
 
     def conv(self, source, channels=4, kernel=3, stride=1, padding=None, groups=1, pool=None):
         shape = self.net.shape_of(source)
-        pad = kernel // 2
+        pad, channels = kernel // 2, channels * self.scale
+        groups = groups if groups == 1 else channels
         weight = self.rng.integers(-7, 8, (channels, shape[0] // groups, kernel, kernel))
         return Projection(
             "", source, "", "conv2d", weight, (stride, stride), padding or (pad,) * 4, groups, pool
@@ -74,9 +78,11 @@ def wide(b):
 NETS = {"residual": residual, "chain": chain, "wide": wide}
 
 
-def network(name: str, timesteps: int, spike_max: int, neuron: Neuron = PLAIN) -> FixedNetwork:
-    """A network of that shape."""
-    builder = Builder(timesteps, spike_max, sum(name.encode()) + timesteps, neuron)
+def network(
+    name: str, timesteps: int, spike_max: int, neuron: Neuron = PLAIN, *, scale: int = 1
+) -> FixedNetwork:
+    """A network of that shape, with ``scale`` times its channels."""
+    builder = Builder(timesteps, spike_max, sum(name.encode()) + timesteps, neuron, scale)
     builder.readout(NETS[name](builder))
     return builder.net
 

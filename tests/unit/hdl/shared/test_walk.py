@@ -14,6 +14,7 @@ from pysnn_hw.hdl.gate import StreamGate
 from pysnn_hw.hdl.shared.layouts import pass_layout, pass_words, spike_bits
 from pysnn_hw.hdl.shared.reader import SpikeReader
 from pysnn_hw.hdl.shared.walker import LayerWalker
+from pysnn_hw.plan.layer_cycles import pass_cycles
 from tests.unit.hdl.shared.programs import network, program
 
 
@@ -91,13 +92,15 @@ def step(compiled, p, y, x, c, group):
 @pytest.mark.parametrize("banks", [(1, 1), (1, 3), (3, 3)])
 @pytest.mark.parametrize("shape", ["residual", "wide"])
 @pytest.mark.parametrize("pauses", [0.0, 0.6])
-def test_every_step_of_every_pass(shape, banks, pauses):
-    compiled = program(network(shape, 1, 3), banks=banks)
+@pytest.mark.parametrize("lanes", [2, 16])
+def test_every_step_of_every_pass(shape, banks, pauses, lanes):
+    """And, without pauses, when the pass ends, as `pass_cycles` says."""
+    compiled = program(network(shape, 1, 3, scale=lanes // 2), lanes=lanes, banks=banks)
     rng = np.random.default_rng(sum(banks))
     draw = random.Random(1)
     layout, words, bits = pass_layout(compiled), pass_words(compiled), spike_bits(compiled)
     dut = Both(compiled)
-    got, want, cycles = [], [], []
+    got, want, cycles, predicted = [], [], [], []
 
     async def bench(ctx):
         memory, data = {}, 0
@@ -106,6 +109,7 @@ def test_every_step_of_every_pass(shape, banks, pauses):
             spikes = rng.integers(0, 4, (channels, height, width))
             spikes[rng.random(spikes.shape) < rng.choice([0.2, 0.7, 0.95])] = 0
             want.append(expected(compiled, p, spikes))
+            predicted.append(pass_cycles(p, spikes, lanes))
             base = int(rng.integers(0, 5))
             grouped = spikes.transpose(1, 2, 0).reshape(-1, compiled.lanes)
             for k, values in enumerate(grouped):
@@ -144,6 +148,7 @@ def test_every_step_of_every_pass(shape, banks, pauses):
     for found, steps in zip(got, want, strict=True):
         assert found == steps
     if pauses == 0:
+        assert [taken - 1 for taken in cycles] == predicted
         # A step a cycle, but for the words that are dropped and the pipeline's length.
         for taken, p, steps in zip(cycles, compiled.passes, want, strict=True):
             assert taken <= max(len(steps), p.source.words) + p.source.words + 12
