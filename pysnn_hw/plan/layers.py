@@ -71,6 +71,8 @@ class LayerRun:
 
     Attributes
     ----------
+    banks
+        How its membranes lie in the core's banks: by channel groups, rows, columns.
     constant_base
         Where its constants begin, one word per channel group.
     target
@@ -82,6 +84,7 @@ class LayerRun:
     population: Population
     passes: tuple[AccumulatePass, ...]
     residual: ResidualRead | None
+    banks: tuple[int, int, int]
     constant_base: int
     target: Region | None
     sends: bool
@@ -94,7 +97,7 @@ class LayerProgram:
     Attributes
     ----------
     lanes, banks
-        Channels per word, and membrane banks (y, x), the same in all layers.
+        Channels per word, and membrane banks.
     layers
         In the order in which they run.
     outside
@@ -105,7 +108,7 @@ class LayerProgram:
 
     net: FixedNetwork
     lanes: int
-    banks: tuple[int, int]
+    banks: int
     layers: tuple[LayerRun, ...]
     outside: tuple[Region, ...]
     spikes: Placement
@@ -126,8 +129,11 @@ class LayerProgram:
         return tuple(row for p in self.passes for row in p.geometry.x.rows)
 
     def weight_words(self) -> Array:
-        """Contents of the weight memory, int64 (depth, by, bx, lanes)."""
-        return np.concatenate([p.geometry.weight_words() for p in self.passes])
+        """Contents of the weight memory, int64 (depth, banks, lanes)."""
+        words = [p.geometry.weight_words() for p in self.passes]
+        return np.concatenate(
+            [np.pad(w, ((0, 0), (0, self.banks - w.shape[1]), (0, 0))) for w in words]
+        )
 
     @property
     def spike_range(self) -> tuple[int, int]:
@@ -140,7 +146,7 @@ class LayerProgram:
     @property
     def bank_words(self) -> int:
         """Depth of one membrane bank."""
-        return max(layer_words(layer.population, self.lanes, self.banks) for layer in self.layers)
+        return max(layer_words(run.population, self.lanes, run.banks) for run in self.layers)
 
     @property
     def bits(self) -> int:
@@ -167,10 +173,20 @@ class LayerProgram:
         return np.concatenate(found)
 
 
-def layer_words(population: Population, lanes: int, banks: tuple[int, int]) -> int:
+def layer_words(population: Population, lanes: int, banks: tuple[int, int, int]) -> int:
     """Words of each membrane bank that a population takes."""
     channels, height, width = population.shape
-    return -(-height // banks[0]) * -(-width // banks[1]) * (channels // lanes)
+    return -(-height // banks[1]) * -(-width // banks[2]) * -(-channels // lanes // banks[0])
+
+
+def arrangements(banks: int) -> list[tuple[int, int, int]]:
+    """Ways to lay channel groups, rows and columns out in so many banks, columns first."""
+    return [
+        (g, y, x)
+        for x in range(banks, 0, -1)
+        for y in range(banks // x, 0, -1)
+        for g in range(banks // x // y, 0, -1)
+    ]
 
 
 def layer_program(net: FixedNetwork, core: CorePlan) -> LayerProgram:
@@ -185,25 +201,19 @@ def layer_program(net: FixedNetwork, core: CorePlan) -> LayerProgram:
     for population in inside:
         _check(net, population, core.lanes)
     regions, outside, spikes = _place(net, inside, core.lanes)
+    count = core.banks[0] * core.banks[1]
     layers: list[LayerRun] = []
     y_base = x_base = weight_base = constant_base = 0
     for population in inside:
         passes, residual = [], None
+        banks = _arrangement(net, population, core.lanes, count)
         for projection in net.into(population.name):
             source = regions[projection.source]
             if residual is None and _adds_at_fire(projection):
                 factors = np.asarray(projection.weight, np.int64).reshape(-1, core.lanes)
                 residual = ResidualRead(projection, source, factors)
                 continue
-            shape = net.shape_of(projection.source)
-            geometry = rotated_geometry(
-                f"projection {projection.name}",
-                with_wide_groups(projection.as_conv(shape), core.lanes),
-                shape,
-                projection.pool,
-                core.lanes,
-                core.banks,
-            )
+            geometry = _geometry(net, projection, core.lanes, banks)
             passes.append(AccumulatePass(projection, geometry, source, y_base, x_base, weight_base))
             y_base += len(geometry.y.rows)
             x_base += len(geometry.x.rows)
@@ -214,13 +224,49 @@ def layer_program(net: FixedNetwork, core: CorePlan) -> LayerProgram:
                 population,
                 tuple(passes),
                 residual,
+                banks,
                 constant_base,
                 regions.get(population.name),
                 sends,
             )
         )
         constant_base += population.channels // core.lanes
-    return LayerProgram(net, core.lanes, core.banks, tuple(layers), outside, spikes)
+    return LayerProgram(net, core.lanes, count, tuple(layers), outside, spikes)
+
+
+def _geometry(
+    net: FixedNetwork, projection: Projection, lanes: int, banks: tuple[int, int, int]
+) -> RotatedGeometry:
+    shape = net.shape_of(projection.source)
+    view = with_wide_groups(projection.as_conv(shape), lanes)
+    where = f"projection {projection.name}"
+    return rotated_geometry(where, view, shape, projection.pool, lanes, banks)
+
+
+def _arrangement(
+    net: FixedNetwork, population: Population, lanes: int, banks: int
+) -> tuple[int, int, int]:
+    """The arrangement in which a population's passes take the fewest cycles if all neurons fire.
+
+    Of those that are alike, the one with the fewest words per bank.
+    """
+    passes = [p for k, p in enumerate(net.into(population.name)) if not _adds(net, population, k)]
+
+    def cost(choice: tuple[int, int, int]) -> tuple[int, int]:
+        steps = 0
+        for p in passes:
+            geometry = _geometry(net, p, lanes, choice)
+            steps += int(geometry.steps().sum()) * net.shape_of(p.source)[0]
+        return steps, layer_words(population, lanes, choice)
+
+    single = any(p.as_conv(net.shape_of(p.source)).groups > 1 for p in passes)
+    return min((c for c in arrangements(banks) if c[0] == 1 or not single), key=cost)
+
+
+def _adds(net: FixedNetwork, population: Population, number: int) -> bool:
+    """Whether the projection of that number is the one that is added at firing."""
+    adding = [k for k, p in enumerate(net.into(population.name)) if _adds_at_fire(p)]
+    return bool(adding) and adding[0] == number
 
 
 def _adds_at_fire(projection: Projection) -> bool:

@@ -173,7 +173,9 @@ class RotatedAxis:
 
 @dataclass(frozen=True, eq=False)
 class RotatedGeometry:
-    """All tables of one projection, for words of ``lanes`` channels and (y, x) banks.
+    """All tables of one projection, for words of ``lanes`` channels in interleaved banks.
+
+    Bank ``(g mod group_banks, y mod y.banks, x mod x.banks)`` holds word g of position (y, x).
 
     Attributes
     ----------
@@ -188,6 +190,12 @@ class RotatedGeometry:
     lanes: int
     y: RotatedAxis
     x: RotatedAxis
+    group_banks: int = 1
+
+    @property
+    def banks(self) -> int:
+        """All of them."""
+        return self.group_banks * self.y.banks * self.x.banks
 
     @property
     def out_groups(self) -> int:
@@ -195,9 +203,19 @@ class RotatedGeometry:
         return int(self.conv.weight.shape[0]) // self.conv.groups // self.lanes
 
     @property
+    def group_steps(self) -> int:
+        """Cycles that these take, ``group_banks`` words at a time."""
+        return -(-self.out_groups // self.group_banks)
+
+    @property
     def channel_groups(self) -> int:
         """Words of ``lanes`` channels at one position of the target."""
         return int(self.conv.weight.shape[0]) // self.lanes
+
+    @property
+    def tile_words(self) -> int:
+        """Words of a bank at one of its positions."""
+        return -(-self.channel_groups // self.group_banks)
 
     @property
     def group_step(self) -> int:
@@ -212,23 +230,24 @@ class RotatedGeometry:
     @property
     def weight_depth(self) -> int:
         """Words of the weight memory."""
-        return len(self.y.taps) * len(self.x.taps) * self.out_groups * self.source_channels
+        return len(self.y.taps) * len(self.x.taps) * self.group_steps * self.source_channels
 
     def weight_words(self) -> Array:
-        """Weight memory contents, int64 (depth, by, bx, lanes).
+        """Weight memory contents, int64 (depth, banks, lanes), slots as banks (group, y, x).
 
-        Word address: ((y row * x rows + x row) * out_groups + group) * source_channels + channel,
+        Word address: ((y row * x rows + x row) * group_steps + step) * source_channels + channel,
         so that a channel is no more than the low end of an address.
         """
         weight, p = self.conv.weight, self.lanes
         c_in, per_group = self.conv.in_shape[0], self.conv.weight.shape[1]
-        span = self.out_groups * p
+        span, filled = self.out_groups * p, self.group_steps * self.group_banks * p
         out = np.zeros(
             (
                 len(self.y.taps),
                 len(self.x.taps),
-                self.out_groups,
+                self.group_steps,
                 self.source_channels,
+                self.group_banks,
                 self.y.banks,
                 self.x.banks,
                 p,
@@ -245,31 +264,41 @@ class RotatedGeometry:
                         for c in range(c_in):
                             block = c // per_group * span
                             column = taps[block : block + span, c % per_group]
-                            out[iy, ix, :, c, by, bx, :] = column.reshape(-1, p)
-        return out.reshape(-1, self.y.banks, self.x.banks, p)
+                            column = np.pad(column, (0, filled - span))
+                            out[iy, ix, :, c, :, by, bx, :] = column.reshape(
+                                self.group_steps, self.group_banks, p
+                            )
+        return out.reshape(-1, self.banks, p)
 
     def steps(self) -> Array:
         """Accumulate cycles of an event at (y, x), int64 (H, W); zero where it touches nothing."""
         y = np.array([row.steps for row in self.y.rows], np.int64)
         x = np.array([row.steps for row in self.x.rows], np.int64)
-        return np.asarray(y[:, None] * x[None, :] * self.out_groups)
+        return np.asarray(y[:, None] * x[None, :] * self.group_steps)
 
 
 def rotated_geometry(
-    where: str, conv: ConvView, shape: Shape, pool: Pool | None, lanes: int, banks: tuple[int, int]
+    where: str,
+    conv: ConvView,
+    shape: Shape,
+    pool: Pool | None,
+    lanes: int,
+    banks: tuple[int, int, int],
 ) -> RotatedGeometry:
     """Tables of a projection from a map of ``shape``, seen as ``conv`` behind sum pooling.
+
+    ``banks`` are those of channel groups, rows and columns.
 
     Raises
     ------
     PlanError
-        If lanes do not divide the target's channels, groups neither are one nor fill words, or the
-        pooling cannot be re-addressed.
+        If lanes do not divide the target's channels, groups neither are one nor fill words (of one
+        bank), or the pooling cannot be re-addressed.
     """
     channels, per_group = conv.weight.shape[:2]
     if channels % lanes:
         raise PlanError(where, f"{lanes} lanes do not divide its {channels} output channels")
-    if conv.groups > 1 and (per_group != lanes or channels // conv.groups % lanes):
+    if conv.groups > 1 and (per_group != lanes or channels // conv.groups % lanes or banks[0] > 1):
         raise PlanError(
             where,
             f"its {conv.groups} groups do not fill words of {lanes} channels",
@@ -287,8 +316,8 @@ def rotated_geometry(
             stride=conv.stride[a],
             padding=conv.padding[a],
             outputs=conv.out_shape[1 + a],
-            banks=banks[a],
+            banks=banks[1 + a],
         )
         for a in (0, 1)
     ]
-    return RotatedGeometry(shape, conv, lanes, axes[0], axes[1])
+    return RotatedGeometry(shape, conv, lanes, axes[0], axes[1], banks[0])

@@ -14,7 +14,7 @@ from pysnn_hw.hdl.membrane import MembraneBank
 from pysnn_hw.hdl.serializer import Serializer
 from pysnn_hw.hdl.shared.charge import Charge
 from pysnn_hw.hdl.shared.collector import Collector
-from pysnn_hw.hdl.shared.layouts import constant_layout, constant_words, spike_bits
+from pysnn_hw.hdl.shared.layouts import constant_layout, constant_words, spike_bits, turns
 from pysnn_hw.hdl.shared.reader import SpikeReader
 from pysnn_hw.hdl.shared.scan import LayerScan
 from pysnn_hw.hdl.shared.sequencer import LayerSequencer
@@ -117,7 +117,7 @@ class SharedCore(wiring.Component):
 
     @property
     def _banks(self):
-        return self.program.banks[0] * self.program.banks[1]
+        return self.program.banks
 
     @staticmethod
     def _range(population):
@@ -212,7 +212,7 @@ class SharedCore(wiring.Component):
 
     @property
     def _turner(self):
-        return WeightTurner(self.program.banks, self.weight_bits * self.program.lanes)
+        return WeightTurner(turns(self.program)[0], self.weight_bits * self.program.lanes)
 
     def _compute(self, m, sequencer, scan, issued, advance):
         """Weights, lanes and banks: never stalls. Returns the scanned word of membranes."""
@@ -224,8 +224,7 @@ class SharedCore(wiring.Component):
         m.d.comb += [
             self.weights.address.eq(step.weight),
             turner.slots.eq(self.weights.weights.as_value()),
-            turner.y_turn.eq(_delay(m, step.y_turn, lag, "y_turn")),
-            turner.x_turn.eq(_delay(m, step.x_turn, lag, "x_turn")),
+            turner.turn.eq(_delay(m, step.turn, lag, "turn")),
             self.lanes.weights.as_value().eq(Value.cast(turner.banked)),
             self.lanes.value.eq(_delay(m, step.value, lag + turner.latency, "value")),
         ]

@@ -18,6 +18,7 @@ __all__ = [
     "spike_bits",
     "table_words",
     "touch_layout",
+    "turns",
     "x_layout",
     "y_layout",
 ]
@@ -47,9 +48,10 @@ def pass_layout(program: LayerProgram) -> data.StructLayout:
     ``source``, ``words``: where its spikes begin, and how many words a timestep has; ``outside``:
     there are two copies. ``rows``, ``columns``, ``groups``: of the source, less one. ``y``, ``x``:
     where its tables begin. ``offset``: added to target addresses per source group. ``out_groups``:
-    target words per tap, less one. ``column``, ``row``: from the last target word of a tap to the
-    first of the next, and between rows of targets. ``weight``, ``weight_row``: from one weight word
-    of an event to the next, and between rows of taps. ``last``: the layer fires after it.
+    steps per tap, less one; ``filled``: banks that the last of them touches. ``column``, ``row``:
+    from the last target word of a tap to the first of the next, and between rows of targets.
+    ``weight``, ``weight_row``: from one weight word of an event to the next, and between rows of
+    taps. ``last``: the layer fires after it.
     """
     shapes = [p.geometry.source_shape for p in program.passes]
     return data.StructLayout(
@@ -63,7 +65,8 @@ def pass_layout(program: LayerProgram) -> data.StructLayout:
             "y": _field(len(program.y_rows) - 1),
             "x": _field(len(program.x_rows) - 1),
             "offset": _field(max(p.geometry.group_step for p in program.passes)),
-            "out_groups": _field(max(p.geometry.out_groups for p in program.passes) - 1),
+            "out_groups": _field(max(p.geometry.group_steps for p in program.passes) - 1),
+            "filled": unsigned(program.banks),
             "column": _address_shape(program),
             "row": _address_shape(program),
             "weight": _weight_shape(program),
@@ -75,7 +78,15 @@ def pass_layout(program: LayerProgram) -> data.StructLayout:
 
 def _row_words(p: AccumulatePass) -> int:
     """Words of a bank between rows of targets."""
-    return p.geometry.x.tiles * p.geometry.channel_groups
+    return p.geometry.x.tiles * p.geometry.tile_words
+
+
+def _filled(p: AccumulatePass) -> int:
+    """Banks that the last step of a tap touches."""
+    g = p.geometry
+    left = g.out_groups - (g.group_steps - 1) * g.group_banks
+    plane = g.y.banks * g.x.banks
+    return (1 << left * plane) - 1
 
 
 def pass_words(program: LayerProgram) -> list[dict[str, int]]:
@@ -96,12 +107,13 @@ def pass_words(program: LayerProgram) -> list[dict[str, int]]:
                     "y": p.y_base,
                     "x": p.x_base,
                     "offset": g.group_step,
-                    "out_groups": g.out_groups - 1,
-                    "column": (g.channel_groups - (g.out_groups - 1))
+                    "out_groups": g.group_steps - 1,
+                    "filled": _filled(p),
+                    "column": (g.tile_words - (g.group_steps - 1))
                     % (1 << _address_shape(program).width),
                     "row": _row_words(p) % (1 << _address_shape(program).width),
                     "weight": g.source_channels % (1 << _weight_shape(program).width),
-                    "weight_row": (len(g.x.taps) * g.out_groups * g.source_channels)
+                    "weight_row": (len(g.x.taps) * g.group_steps * g.source_channels)
                     % (1 << _weight_shape(program).width),
                     "last": int(p is layer.passes[-1]),
                 }
@@ -113,7 +125,9 @@ def layer_layout(program: LayerProgram) -> data.StructLayout:
     """One layer.
 
     ``first``: its first pass, if it ``accumulates``. ``rows``, ``columns``, ``groups``: its own,
-    less one; ``row``: words of a bank per row of tiles; ``tile``: words per tile. ``constants``:
+    less one; ``y_banks``, ``x_banks``, ``group_banks``: how these lie in banks, less one;
+    ``y_stride``, ``group_stride``: banks between neighbours along them. ``row``: words of a bank
+    per row of tiles; ``tile``: words per tile. ``constants``:
     its first. ``target``, ``words``: where its spikes go, if it ``keeps`` them; ``sends``: they
     leave. ``residual``, ``residual_words``, ``outside``: where those lie that are added at firing.
     ``last``: an image ends with it.
@@ -130,6 +144,11 @@ def layer_layout(program: LayerProgram) -> data.StructLayout:
             "rows": _field(max(s[1] for s in shapes) - 1),
             "columns": _field(max(s[2] for s in shapes) - 1),
             "groups": _field(max(s[0] // program.lanes for s in shapes) - 1),
+            "y_banks": _field(program.banks - 1),
+            "x_banks": _field(program.banks - 1),
+            "group_banks": _field(program.banks - 1),
+            "y_stride": _field(program.banks),
+            "group_stride": _field(program.banks),
             "row": _field(program.bank_words),
             "tile": _field(max(s[0] // program.lanes for s in shapes)),
             "constants": _field(len(program.constants("threshold")) - 1),
@@ -164,8 +183,13 @@ def _layer_word(program: LayerProgram, layer: LayerRun, first: int) -> dict[str,
         "rows": height - 1,
         "columns": width - 1,
         "groups": groups - 1,
-        "row": -(-width // program.banks[1]) * groups,
-        "tile": groups,
+        "y_banks": layer.banks[1] - 1,
+        "x_banks": layer.banks[2] - 1,
+        "group_banks": layer.banks[0] - 1,
+        "y_stride": layer.banks[2],
+        "group_stride": layer.banks[1] * layer.banks[2],
+        "row": -(-width // layer.banks[2]) * -(-groups // layer.banks[0]),
+        "tile": -(-groups // layer.banks[0]),
         "constants": layer.constant_base,
         "target": 0 if target is None else target.base,
         "words": 0 if target is None else target.words,
@@ -178,13 +202,42 @@ def _layer_word(program: LayerProgram, layer: LayerRun, first: int) -> dict[str,
     }
 
 
+def turns(program: LayerProgram) -> tuple[list[tuple[int, ...]], dict[tuple[int, int, int], int]]:
+    """All ways to turn a weight word: per bank the slot that it gets; where those of each
+    arrangement begin, its (y, x) turns in order.
+    """
+    found: list[tuple[int, ...]] = []
+    first: dict[tuple[int, int, int], int] = {}
+    # The longest first: those of others may be among them.
+    for banks in sorted({run.banks for run in program.layers}, key=lambda b: -b[1] * b[2]):
+        own = [
+            _turned(program.banks, banks, y, x) for y in range(banks[1]) for x in range(banks[2])
+        ]
+        places = [k for k in range(len(found)) if found[k : k + len(own)] == own]
+        first[banks] = places[0] if places else len(found)
+        if not places:
+            found += own
+    return found, first
+
+
+def _turned(count: int, banks: tuple[int, int, int], y: int, x: int) -> tuple[int, ...]:
+    slots = list(range(count))
+    for g in range(banks[0]):
+        for j in range(banks[1]):
+            for i in range(banks[2]):
+                at = (g * banks[1] + j) * banks[2]
+                slot = (g * banks[1] + (j - y) % banks[1]) * banks[2] + (i - x) % banks[2]
+                slots[at + i] = slot
+    return tuple(slots)
+
+
 def _axis_layout(program: LayerProgram, axes: list[RotatedAxis]) -> data.StructLayout:
-    banks, steps = axes[0].banks, max(a.most_steps for a in axes)
+    banks, steps = program.banks, max(a.most_steps for a in axes)
     return data.StructLayout(
         {
             "address": data.ArrayLayout(_address_shape(program), banks),
             "valid": data.ArrayLayout(unsigned(banks), steps),
-            "turn": _field(banks - 1),
+            "turn": _field(len(turns(program)[0]) - 1),
             "weight": _weight_shape(program),
             "steps": _field(steps),
         }
@@ -204,47 +257,60 @@ def x_layout(program: LayerProgram) -> data.StructLayout:
 def table_words(program: LayerProgram, axis: str) -> list[dict[str, object]]:
     """Contents of the table along ``"y"`` or ``"x"``."""
     layout = y_layout(program) if axis == "y" else x_layout(program)
-    modulus = 1 << _address_shape(program).width
-    steps = layout["valid"].shape.length
     found: list[dict[str, object]] = []
-    for p in program.passes:
-        g = p.geometry
-        plane = g.out_groups * g.source_channels
-        if axis == "y":
-            rows, tile, weight, base = g.y.rows, _row_words(p), len(g.x.taps) * plane, p.weight_base
-        else:
-            rows, tile, weight, base = g.x.rows, g.channel_groups, plane, 0
-        banks = (g.y if axis == "y" else g.x).banks
-        for row in rows:
-            found.append(
-                {
-                    "address": [t * tile % modulus for t in row.tiles or (0,) * banks],
-                    "valid": [_mask(row, s) for s in range(steps)],
-                    "turn": row.turn,
-                    "weight": base + row.weight * weight if row.steps else 0,
-                    "steps": row.steps,
-                }
-            )
+    for run in program.layers:
+        for p in run.passes:
+            rows = p.geometry.y.rows if axis == "y" else p.geometry.x.rows
+            found += [_table_word(program, layout, run, p, axis, row) for row in rows]
     return found
 
 
-def _mask(row: RotatedRow, step: int) -> int:
+def _table_word(
+    program: LayerProgram,
+    layout: data.StructLayout,
+    run: LayerRun,
+    p: AccumulatePass,
+    axis: str,
+    row: RotatedRow,
+) -> dict[str, object]:
+    g, (groups, by, bx) = p.geometry, run.banks
+    plane = g.group_steps * g.source_channels
+    if axis == "y":
+        tile, weight, base = _row_words(p), len(g.x.taps) * plane, p.weight_base
+        places = [b // bx % by for b in range(groups * by * bx)]
+        turn = turns(program)[1][run.banks] + row.turn * bx
+    else:
+        tile, weight, base = g.tile_words, plane, 0
+        places = [b % bx for b in range(groups * by * bx)]
+        turn = row.turn
+    unused = [0] * (program.banks - len(places))
+    modulus = 1 << _address_shape(program).width
+    tiles = [row.tiles[k] * tile % modulus if row.steps else 0 for k in places]
+    return {
+        "address": tiles + unused,
+        "valid": [_mask(row, s, places) for s in range(layout["valid"].shape.length)],
+        "turn": turn if row.steps else 0,
+        "weight": base + row.weight * weight if row.steps else 0,
+        "steps": row.steps,
+    }
+
+
+def _mask(row: RotatedRow, step: int, places: list[int]) -> int:
+    """Banks that a step touches, as far as one axis is concerned."""
     if step >= row.steps:
         return 0
-    return sum(int(v) << bank for bank, v in enumerate(row.valid[step]))
+    return sum(int(row.valid[step][place]) << bank for bank, place in enumerate(places))
 
 
 def touch_layout(program: LayerProgram) -> data.StructLayout:
-    """What all spikes of a word touch: addresses and validity, turns, weights of lane 0, steps."""
+    """What all spikes of a word touch: addresses and validity, turn, weights of lane 0, steps."""
     y, x = y_layout(program), x_layout(program)
-    banks = program.banks[0] * program.banks[1]
     return data.StructLayout(
         {
-            "address": data.ArrayLayout(_address_shape(program), banks),
+            "address": data.ArrayLayout(_address_shape(program), program.banks),
             "y_valid": y["valid"].shape,
             "x_valid": x["valid"].shape,
-            "y_turn": y["turn"].shape,
-            "x_turn": x["turn"].shape,
+            "turn": y["turn"].shape,
             "weight": _weight_shape(program),
             "y_steps": y["steps"].shape,
             "x_steps": x["steps"].shape,

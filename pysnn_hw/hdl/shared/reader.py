@@ -153,17 +153,14 @@ class SpikeReader(wiring.Component):
                 self.o.p["values"].eq(values),
                 touch.y_valid.eq(y_entry.valid),
                 touch.x_valid.eq(x_entry.valid),
-                touch.y_turn.eq(y_entry.turn),
-                touch.x_turn.eq(x_entry.turn),
+                touch.turn.eq(y_entry.turn + x_entry.turn),
                 touch.y_steps.eq(y_entry.steps),
                 touch.x_steps.eq(x_entry.steps),
                 touch.weight.eq(y_entry.weight + x_entry.weight + fetch.channel),
             ]
-            for j in range(program.banks[0]):
-                for i in range(program.banks[1]):
-                    m.d.sync += touch.address[j * program.banks[1] + i].eq(
-                        y_entry.address[j] + x_entry.address[i] + fetch.offset
-                    )
+            for b in range(program.banks):
+                address = y_entry.address[b] + x_entry.address[b] + fetch.offset
+                m.d.sync += touch.address[b].eq(address)
         return m
 
     def _table(self, m, axis, layout, row, advance):

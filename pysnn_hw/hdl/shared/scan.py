@@ -28,7 +28,7 @@ def layer_scan_layout(program: LayerProgram) -> data.StructLayout:
             "y": layer["rows"].shape,
             "x": layer["columns"].shape,
             "group": layer["groups"].shape,
-            "bank": coordinate_shape(program.banks[0] * program.banks[1]),
+            "bank": coordinate_shape(program.banks),
             "address": coordinate_shape(program.bank_words),
             "constant": layer["constants"].shape,
             "index": coordinate_shape(words),
@@ -67,14 +67,15 @@ class LayerScan(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        by, bx = self.program.banks
         d, entry = self.layer, self.entry
         running, ending = Signal(), Signal()
         y, x, group = Signal.like(entry.y), Signal.like(entry.x), Signal.like(entry.group)
-        # Bank along each axis, address of its row of tiles, and of the tile in the row.
-        y_bank, x_bank = Signal(range(max(2, by))), Signal(range(max(2, bx)))
-        y_base = Signal.like(entry.bank)
-        row, tile = Signal.like(entry.address), Signal.like(entry.address)
+        # Along each axis: which of its banks, the first bank of that; address of the row of tiles,
+        # of the tile in the row, and of the word in the tile.
+        y_bank, x_bank = Signal.like(d.y_banks), Signal.like(d.x_banks)
+        group_bank = Signal.like(d.group_banks)
+        y_base, group_base = Signal.like(entry.bank), Signal.like(entry.bank)
+        row, tile, inner = (Signal.like(entry.address, name=n) for n in ("row", "tile", "inner"))
         constant, index = Signal.like(entry.constant), Signal.like(entry.index)
         with m.If(self.advance):
             m.d.sync += [
@@ -83,8 +84,8 @@ class LayerScan(wiring.Component):
                 entry.y.eq(y),
                 entry.x.eq(x),
                 entry.group.eq(group),
-                entry.bank.eq(y_base + x_bank),
-                entry.address.eq(row + tile + group),
+                entry.bank.eq(group_base + y_base + x_bank),
+                entry.address.eq(row + tile + inner),
                 entry.constant.eq(constant),
                 entry.index.eq(index),
                 ending.eq(0),
@@ -93,11 +94,19 @@ class LayerScan(wiring.Component):
                 m.d.sync += index.eq(index + 1)
                 with m.If(group != d.groups):
                     m.d.sync += [group.eq(group + 1), constant.eq(constant + 1)]
+                    with m.If(group_bank != d.group_banks):
+                        m.d.sync += [
+                            group_bank.eq(group_bank + 1),
+                            group_base.eq(group_base + d.group_stride),
+                        ]
+                    with m.Else():
+                        m.d.sync += [group_bank.eq(0), group_base.eq(0), inner.eq(inner + 1)]
                 with m.Else():
                     m.d.sync += [group.eq(0), constant.eq(d.constants)]
+                    m.d.sync += [group_bank.eq(0), group_base.eq(0), inner.eq(0)]
                     with m.If(x != d.columns):
                         m.d.sync += x.eq(x + 1)
-                        with m.If(x_bank != bx - 1):
+                        with m.If(x_bank != d.x_banks):
                             m.d.sync += x_bank.eq(x_bank + 1)
                         with m.Else():
                             m.d.sync += [x_bank.eq(0), tile.eq(tile + d.tile)]
@@ -105,8 +114,8 @@ class LayerScan(wiring.Component):
                         m.d.sync += [x.eq(0), x_bank.eq(0), tile.eq(0)]
                         with m.If(y != d.rows):
                             m.d.sync += y.eq(y + 1)
-                            with m.If(y_bank != by - 1):
-                                m.d.sync += [y_bank.eq(y_bank + 1), y_base.eq(y_base + bx)]
+                            with m.If(y_bank != d.y_banks):
+                                m.d.sync += [y_bank.eq(y_bank + 1), y_base.eq(y_base + d.y_stride)]
                             with m.Else():
                                 m.d.sync += [y_bank.eq(0), y_base.eq(0), row.eq(row + d.row)]
                         with m.Else():
@@ -114,7 +123,8 @@ class LayerScan(wiring.Component):
         with m.If(self.start):
             m.d.sync += [
                 running.eq(1),
-                *(s.eq(0) for s in (y, x, group, y_bank, x_bank, y_base, row, tile, index)),
+                *(s.eq(0) for s in (y, x, group, index, row, tile, inner)),
+                *(s.eq(0) for s in (y_bank, x_bank, group_bank, y_base, group_base)),
                 constant.eq(d.constants),
             ]
         return m

@@ -17,14 +17,12 @@ __all__ = ["LayerWalker", "layer_step_layout"]
 def layer_step_layout(program: LayerProgram) -> data.StructLayout:
     """One accumulate cycle: address and mask per bank, a weight word, how to turn it, a value."""
     touch = touch_layout(program)
-    banks = program.banks[0] * program.banks[1]
     return data.StructLayout(
         {
             "address": touch["address"].shape,
-            "mask": banks,
+            "mask": program.banks,
             "weight": touch["weight"].shape,
-            "y_turn": touch["y_turn"].shape,
-            "x_turn": touch["x_turn"].shape,
+            "turn": touch["turn"].shape,
             "value": value_shape(program.spike_range),
         }
     )
@@ -66,7 +64,6 @@ class LayerWalker(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         program, d = self.program, self.descriptor
-        banks_y, banks_x = program.banks
         touch = touch_layout(program)
         m.submodules.splitter = splitter = WordSplitter(program.lanes, spike_bits(program), touch)
         m.d.comb += [
@@ -102,16 +99,16 @@ class LayerWalker(wiring.Component):
         row_address = Signal.like(self.step.address)
         row_weight = Signal.like(self.step.weight)
         last_group, last_column, last_row = Signal(), Signal(), Signal()
-        addresses = range(banks_y * banks_x)
+        addresses = range(program.banks)
         last = last_group & last_column & last_row
         m.d.comb += [
             load.eq(event_valid & (~busy | last)),
             self.valid.eq(busy),
             self.done.eq(event_valid & event_end & load),
         ]
-        for j in range(banks_y):
-            for i in range(banks_x):
-                m.d.comb += self.step.mask[j * banks_x + i].eq(y_valid[0][j] & x_valid[0][i])
+        m.d.comb += self.step.mask.eq(y_valid[0] & x_valid[0])
+        with m.If(last_group):
+            m.d.comb += self.step.mask.eq(y_valid[0] & x_valid[0] & d.filled)
         with m.If(busy):
             with m.If(~last_group):
                 m.d.sync += [
@@ -158,8 +155,7 @@ class LayerWalker(wiring.Component):
                 busy.eq(~event_end),
                 self.step.weight.eq(event.weight),
                 self.step.value.eq(value),
-                self.step.y_turn.eq(event.y_turn),
-                self.step.x_turn.eq(event.x_turn),
+                self.step.turn.eq(event.turn),
                 self.step.address.eq(event.address),
                 row_address.eq(event.address),
                 row_weight.eq(event.weight),

@@ -72,25 +72,28 @@ def accumulate(geometry, spikes):
     _, height, width = geometry.conv.out_shape
     found = np.zeros((c_out, height, width), np.int64)
     words = geometry.weight_words()
+    sizes = geometry.group_banks, geometry.y.banks, geometry.x.banks
     for c, y, x in np.argwhere(spikes):
         row, column = geometry.y.rows[y], geometry.x.rows[x]
         for sy in range(row.steps):
             for sx in range(column.steps):
-                for group in range(geometry.out_groups):
+                for group in range(geometry.group_steps):
                     base = (row.weight + sy) * len(geometry.x.taps) + column.weight + sx
-                    base = (base * geometry.out_groups + group) * geometry.source_channels + c
-                    target = c // p * geometry.group_step + group
-                    for by in range(geometry.y.banks):
-                        for bx in range(geometry.x.banks):
-                            if not (row.valid[sy][by] and column.valid[sx][bx]):
-                                continue
-                            out_y = (row.tiles[by] + sy) * geometry.y.banks + by
-                            out_x = (column.tiles[bx] + sx) * geometry.x.banks + bx
-                            slot_y = (by - row.turn) % geometry.y.banks
-                            slot_x = (bx - column.turn) % geometry.x.banks
-                            found[target * p : (target + 1) * p, out_y, out_x] += (
-                                words[base, slot_y, slot_x] * spikes[c, y, x]
-                            )
+                    base = (base * geometry.group_steps + group) * geometry.source_channels + c
+                    target = c // p * geometry.group_step + group * geometry.group_banks
+                    for bg, by, bx in np.ndindex(*sizes):
+                        inside = row.valid[sy][by] and column.valid[sx][bx]
+                        if not inside or group * sizes[0] + bg >= geometry.out_groups:
+                            continue
+                        word = target + bg
+                        out_y = (row.tiles[by] + sy) * geometry.y.banks + by
+                        out_x = (column.tiles[bx] + sx) * geometry.x.banks + bx
+                        slot_y = (by - row.turn) % geometry.y.banks
+                        slot_x = (bx - column.turn) % geometry.x.banks
+                        slot = (bg * sizes[1] + slot_y) * sizes[2] + slot_x
+                        found[word * p : (word + 1) * p, out_y, out_x] += (
+                            words[base, slot] * spikes[c, y, x]
+                        )
     return found
 
 
@@ -112,13 +115,16 @@ def direct(conv, spikes):
 
 
 CASES = {
-    "3x3 in 1x3 banks": ((4, 3, 3, 3), (1, 1), (1, 1, 1, 1), 1, (3, 6, 7), (1, 3)),
-    "3x3 in 3x3 banks": ((4, 2, 3, 3), (1, 1), (1, 1, 1, 1), 1, (2, 5, 6), (3, 3)),
-    "stride 2, one-sided padding": ((4, 4, 3, 3), (2, 2), (0, 0, 1, 1), 1, (4, 8, 8), (1, 3)),
-    "1x1 stride 2": ((8, 4, 1, 1), (2, 2), (0, 0, 0, 0), 1, (4, 7, 8), (1, 3)),
-    "5x5 in 2x2 banks": ((2, 1, 5, 5), (1, 1), (2, 2, 2, 2), 1, (1, 6, 6), (2, 2)),
-    "depthwise": ((4, 1, 3, 3), (1, 1), (1, 1, 1, 1), 4, (4, 5, 5), (1, 3)),
-    "whole map": ((4, 3, 4, 4), (1, 1), (0, 0, 0, 0), 1, (3, 4, 4), (1, 1)),
+    "3x3 in 1x3 banks": ((4, 3, 3, 3), (1, 1), (1, 1, 1, 1), 1, (3, 6, 7), (1, 1, 3)),
+    "3x3 in 3x3 banks": ((4, 2, 3, 3), (1, 1), (1, 1, 1, 1), 1, (2, 5, 6), (1, 3, 3)),
+    "stride 2, one-sided padding": ((4, 4, 3, 3), (2, 2), (0, 0, 1, 1), 1, (4, 8, 8), (1, 1, 3)),
+    "1x1 stride 2": ((8, 4, 1, 1), (2, 2), (0, 0, 0, 0), 1, (4, 7, 8), (1, 1, 3)),
+    "5x5 in 2x2 banks": ((2, 1, 5, 5), (1, 1), (2, 2, 2, 2), 1, (1, 6, 6), (1, 2, 2)),
+    "depthwise": ((4, 1, 3, 3), (1, 1), (1, 1, 1, 1), 4, (4, 5, 5), (1, 1, 3)),
+    "whole map": ((4, 3, 4, 4), (1, 1), (0, 0, 0, 0), 1, (3, 4, 4), (1, 1, 1)),
+    "groups in banks": ((6, 3, 3, 3), (2, 2), (1, 1, 1, 1), 1, (3, 6, 7), (3, 1, 1)),
+    "more groups than banks": ((10, 3, 1, 1), (1, 1), (0, 0, 0, 0), 1, (3, 3, 4), (2, 1, 1)),
+    "groups and columns": ((6, 2, 3, 3), (1, 1), (1, 1, 1, 1), 1, (2, 4, 5), (2, 1, 3)),
 }
 
 
@@ -137,7 +143,7 @@ def test_pooling_is_readdressed():
     rng = np.random.default_rng(0)
     conv = ConvView(rng.integers(-9, 10, (2, 2, 3, 3)), (1, 1), (1, 1, 1, 1), 1, (2, 3, 4))
     pool = Pool("sum", (2, 2), (2, 2))
-    geometry = rotated_geometry("p", conv, (2, 7, 8), pool, 2, (1, 3))
+    geometry = rotated_geometry("p", conv, (2, 7, 8), pool, 2, (1, 1, 3))
     spikes = rng.integers(0, 4, (2, 7, 8))
     pooled = spikes[:, :6].reshape(2, 3, 2, 4, 2).sum((2, 4))
     np.testing.assert_array_equal(accumulate(geometry, spikes), direct(conv, pooled))
@@ -147,11 +153,11 @@ def test_what_has_no_tables_is_refused():
     weight = np.ones((4, 2, 1, 1), np.int64)
     grouped = ConvView(weight, (1, 1), (0, 0, 0, 0), 2, (4, 4, 4))
     with pytest.raises(PlanError, match="3 lanes do not divide its 4 output channels"):
-        rotated_geometry("p", grouped, (4, 4, 4), None, 3, (1, 1))
+        rotated_geometry("p", grouped, (4, 4, 4), None, 3, (1, 1, 1))
     with pytest.raises(PlanError, match="its 2 groups do not fill words of 4 channels"):
-        rotated_geometry("p", grouped, (4, 4, 4), None, 4, (1, 1))
+        rotated_geometry("p", grouped, (4, 4, 4), None, 4, (1, 1, 1))
     plain = ConvView(weight[:, :, :, :], (1, 1), (0, 0, 0, 0), 1, (2, 4, 4))
     with pytest.raises(PlanError, match="maximum pooling"):
-        rotated_geometry("p", plain, (2, 8, 8), Pool("max", (2, 2), (2, 2)), 2, (1, 1))
+        rotated_geometry("p", plain, (2, 8, 8), Pool("max", (2, 2), (2, 2)), 2, (1, 1, 1))
     with pytest.raises(PlanError, match="overlapping"):
-        rotated_geometry("p", plain, (2, 5, 5), Pool("sum", (2, 2), (1, 1)), 2, (1, 1))
+        rotated_geometry("p", plain, (2, 5, 5), Pool("sum", (2, 2), (1, 1)), 2, (1, 1, 1))

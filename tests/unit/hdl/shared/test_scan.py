@@ -6,7 +6,6 @@ from amaranth.sim import Simulator
 
 from pysnn_hw.hdl.shared.layouts import layer_layout, layer_words
 from pysnn_hw.hdl.shared.scan import LayerScan
-from pysnn_hw.plan.geometry import ScanGeometry
 from tests.unit.hdl.shared.programs import network, program
 
 
@@ -46,17 +45,14 @@ def test_every_word_in_firing_order_where_it_lies(banks):
     sim.add_testbench(bench)
     sim.run()
     for layer, found in zip(compiled.layers, got, strict=True):
-        geometry = ScanGeometry(layer.population.shape, compiled.lanes, banks, (1, 1))
-        want = [
-            (
-                y,
-                x,
-                g,
-                y % banks[0] * banks[1] + x % banks[1],
-                geometry.address(y, x, g),
-                layer.constant_base + g,
-                index,
-            )
-            for index, (y, x, g) in enumerate(geometry.order().tolist())
-        ]
+        channels, height, width = layer.population.shape
+        groups, (bg, by, bx) = channels // compiled.lanes, layer.banks
+        want = []
+        for y in range(height):
+            for x in range(width):
+                for g in range(groups):
+                    bank = (g % bg * by + y % by) * bx + x % bx
+                    address = (y // by * -(-width // bx) + x // bx) * -(-groups // bg) + g // bg
+                    constant = layer.constant_base + g
+                    want.append((y, x, g, bank, address, constant, len(want)))
         assert found == want

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from pysnn_hw.hdl.gate import StreamGate
-from pysnn_hw.hdl.shared.layouts import pass_layout, pass_words, spike_bits
+from pysnn_hw.hdl.shared.layouts import pass_layout, pass_words, spike_bits, turns
 from pysnn_hw.hdl.shared.reader import SpikeReader
 from pysnn_hw.hdl.shared.walker import LayerWalker
 from pysnn_hw.plan.layer_cycles import pass_cycles
@@ -68,7 +68,7 @@ def expected(compiled, p, spikes):
                 row, column = g.y.rows[y], g.x.rows[x]
                 for sy in range(row.steps):
                     for sx in range(column.steps):
-                        for group in range(g.out_groups):
+                        for group in range(g.group_steps):
                             found.append(step(compiled, p, (row, sy), (column, sx), int(c), group))
                             found[-1] += (int(spikes[c, y, x]),)
     return found
@@ -78,15 +78,18 @@ def step(compiled, p, y, x, c, group):
     g = p.geometry
     (row, sy), (column, sx) = y, x
     target = c // compiled.lanes * g.group_step + group
-    touched = []
-    for j in range(compiled.banks[0]):
-        for i in range(compiled.banks[1]):
-            if row.valid[sy][j] and column.valid[sx][i]:
-                tile = (row.tiles[j] + sy) * g.x.tiles + column.tiles[i] + sx
-                touched.append((j * compiled.banks[1] + i, tile * g.channel_groups + target))
+    touched, turned = [], []
+    for k, j, i in np.ndindex(g.group_banks, g.y.banks, g.x.banks):
+        bank = (k * g.y.banks + j) * g.x.banks + i
+        slot = (j - row.turn) % g.y.banks * g.x.banks + (i - column.turn) % g.x.banks
+        inside = row.valid[sy][j] and column.valid[sx][i]
+        if inside and group * g.group_banks + k < g.out_groups:
+            tile = (row.tiles[j] + sy) * g.x.tiles + column.tiles[i] + sx
+            touched.append((bank, tile * g.tile_words + target))
+            turned.append((bank, k * g.y.banks * g.x.banks + slot))
     weight = (row.weight + sy) * len(g.x.taps) + column.weight + sx
-    weight = (weight * g.out_groups + group) * g.source_channels + c + p.weight_base
-    return (tuple(touched), weight, row.turn, column.turn)
+    weight = (weight * g.group_steps + group) * g.source_channels + c + p.weight_base
+    return (tuple(touched), weight, tuple(turned))
 
 
 @pytest.mark.parametrize("banks", [(1, 1), (1, 3), (3, 3)])
@@ -99,7 +102,7 @@ def test_every_step_of_every_pass(shape, banks, pauses, lanes):
     rng = np.random.default_rng(sum(banks))
     draw = random.Random(1)
     layout, words, bits = pass_layout(compiled), pass_words(compiled), spike_bits(compiled)
-    dut = Both(compiled)
+    dut, known = Both(compiled), turns(compiled)[0]
     got, want, cycles, predicted = [], [], [], []
 
     async def bench(ctx):
@@ -127,12 +130,12 @@ def test_every_step_of_every_pass(shape, banks, pauses, lanes):
                     s = ctx.get(dut.step)
                     touched = tuple(
                         (b, int(s.address[b]))
-                        for b in range(compiled.banks[0] * compiled.banks[1])
+                        for b in range(compiled.banks)
                         if int(s.mask) >> b & 1
                     )
-                    found.append(
-                        (touched, int(s.weight), int(s.y_turn), int(s.x_turn), int(s.value))
-                    )
+                    slots = known[int(s.turn)]
+                    turned = tuple((b, slots[b]) for b, _ in touched)
+                    found.append((touched, int(s.weight), turned, int(s.value)))
                 done = bool(ctx.get(dut.done))
                 await ctx.tick()
                 ctx.set(dut.start, 0)
