@@ -17,14 +17,24 @@ from pysnn_hw.ir.widths import clamps, longest_run
 from pysnn_hw.plan.activity import Activity
 from pysnn_hw.plan.cycles_kernel import EARLY_EXIT, NO_JUDGE, SAMPLER, run
 from pysnn_hw.plan.latency import core_value_range, fire_latency, lane_latency, value_bits
+from pysnn_hw.plan.layer_cycles import NO_RUNS, Runs, shared_runs, shared_scan_depth
+from pysnn_hw.plan.layers import layer_program
 from pysnn_hw.plan.schedule import (
     CorePlan,
     Schedule,
+    Stream,
     outgoing_pool,
     reread_words,
     scan_geometry,
 )
-from pysnn_hw.plan.tokens import input_tokens, port_tokens, repeats, word_tokens
+from pysnn_hw.plan.tokens import (
+    PortTokens,
+    collector_tokens,
+    input_tokens,
+    port_tokens,
+    repeats,
+    word_tokens,
+)
 
 SCAN_READ = 5
 """Advances from counting a word to having read it: `Scan.latency` + `Accumulate.scan_latency`."""
@@ -94,6 +104,18 @@ class _Chain:
     judge: int
     exits: Array
     probes: bool
+    # Of shared cores: a run is a layer in one timestep of one image.
+    shared: Array
+    clears: Array
+    first_run: Array
+    runs: Array  # of an image
+    run_first: Array  # row in ``sent`` of its first word
+    run_cycles: Array
+    run_words: Array
+    run_sends: Array
+    run_keeps: Array
+    collector_words: Array  # per port
+    timesteps: int
 
 
 def chain_timing(net: FixedNetwork, schedule: Schedule, activity: Activity) -> Timing:
@@ -127,6 +149,17 @@ def chain_timing(net: FixedNetwork, schedule: Schedule, activity: Activity) -> T
         chain.judge,
         chain.exits,
         chain.probes,
+        chain.shared,
+        chain.clears,
+        chain.first_run,
+        chain.runs,
+        chain.run_first,
+        chain.run_cycles,
+        chain.run_words,
+        chain.run_sends,
+        chain.run_keeps,
+        chain.collector_words,
+        chain.timesteps,
         accepted,
         finished,
     )
@@ -136,44 +169,122 @@ def chain_timing(net: FixedNetwork, schedule: Schedule, activity: Activity) -> T
 
 
 def _chain(net: FixedNetwork, schedule: Schedule, activity: Activity) -> _Chain:
-    order = [p.name for p in net.populations]
-    cores = [schedule.core_of(name) for name in order]
-    ports = [(k, port) for k, core in enumerate(cores) for port in core.inputs]
-    by_name = {p.name: p for p in net.projections}
-    sources = [by_name[port.projection].source for _, port in ports]
-    tokens = [port_tokens(net, schedule, activity, cores[k], p.projection) for k, p in ports]
+    units = [_unit(net, schedule, activity, core) for core in schedule.cores]
+    ports = [_port(net, schedule, activity, stream) for stream in schedule.streams(net)]
+    # The kernel grants ports of a core in this order.
+    ports.sort(key=lambda p: (p.core, p.place))
     inputs = input_tokens(net, activity)
-    fire = cores[:-1]
-    words = [word_tokens(net, activity, core).sent for core in fire]
-    parts = max((w.shape[1] for w in words), default=1)
-    padded = [np.pad(w, ((0, 0), (0, parts - w.shape[1]))) for w in words]
+    parts = max((u.sent.shape[1] for u in units), default=1)
+    rows = [np.pad(u.sent, ((0, 0), (0, parts - u.sent.shape[1]))) for u in units]
+    # Words of a readout are counted from 0.
+    first_word = _starts([len(u.sent) for u in units])[:-1] * [u.fires for u in units]
+    first_run = _starts([len(u.runs.cycles) for u in units])[:-1]
     return _Chain(
         sends=inputs.sends,
         first_input=inputs.first,
         last_input=inputs.last if net.input.encoding == "events" else inputs.last[:0],
         encoder_depth=ENCODER_DEPTH[net.input.encoding],
-        source=np.array([-1 if s == INPUT else order.index(s) for s in sources]),
-        core=np.array([k for k, _ in ports]),
-        room=np.array([port.queue_depth - 2 for _, port in ports]),
-        split=np.array([int(cores[k].lane_kind == "shift") for k, _ in ports]),
-        first_token=_starts([len(t.steps) for t in tokens]),
-        steps=np.concatenate([t.steps for t in tokens]),
-        splits=np.concatenate([t.splits for t in tokens]),
-        fires=np.array([1] * len(fire) + [0]),
-        repeats=np.array([repeats(net, p) for p in net.populations]),
-        words=np.array([scan_geometry(net, core).words for core in cores]),
-        scan_depth=np.array([_scan_depth(net, core) for core in cores]),
-        pool_depth=np.array([_pool_depth(net, core) for core in cores]),
-        reread=np.array([reread_words(net, core) for core in fire] + [0]),
-        two_stages=np.array([int(w.shape[1] > 1) for w in words] + [0]),
-        settle=np.array([_settle(net, schedule, core) for core in cores]),
-        first_word=np.append(_starts([len(w) for w in words])[:-1], 0),
-        sent=np.concatenate([*padded, np.zeros((1, parts), np.int64)]),
-        lanes=np.array([core.lanes for core in cores]),
+        source=np.array([p.source for p in ports]),
+        core=np.array([p.core for p in ports]),
+        room=np.array([p.room for p in ports]),
+        split=np.array([p.split for p in ports]),
+        first_token=_starts([len(p.tokens.steps) for p in ports]),
+        steps=np.concatenate([p.tokens.steps for p in ports]),
+        splits=np.concatenate([p.tokens.splits for p in ports]),
+        fires=np.array([u.fires for u in units]),
+        repeats=np.array([u.repeats for u in units]),
+        words=np.array([u.words for u in units]),
+        scan_depth=np.array([u.scan_depth for u in units]),
+        pool_depth=np.array([u.pool_depth for u in units]),
+        reread=np.array([u.reread for u in units]),
+        two_stages=np.array([int(u.sent.shape[1] > 1) for u in units]),
+        settle=np.array([u.settle for u in units]),
+        first_word=first_word,
+        sent=np.concatenate([*rows, np.zeros((1, parts), np.int64)]),
+        lanes=np.array([core.lanes for core in schedule.cores]),
         judge=_judge(net),
         exits=np.full(activity.images, net.timesteps) if activity.steps is None else activity.steps,
         probes=net.probe is not None,
+        shared=np.array([core.shared for core in schedule.cores]),
+        clears=np.array([u.clears for u in units]),
+        first_run=first_run,
+        runs=np.array([max(1, len(u.runs.cycles) // activity.images) for u in units]),
+        run_first=np.concatenate(
+            [u.runs.first + start for u, start in zip(units, first_word, strict=True)]
+        ),
+        run_cycles=np.concatenate([u.runs.cycles for u in units]),
+        run_words=np.concatenate([u.runs.words for u in units]),
+        run_sends=np.concatenate([u.runs.sends for u in units]),
+        run_keeps=np.concatenate([u.runs.keeps for u in units]),
+        collector_words=np.array([p.collector_words for p in ports]),
+        timesteps=net.timesteps,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Unit:
+    """A core as the kernel sees it."""
+
+    fires: int
+    repeats: int
+    words: int
+    scan_depth: int
+    pool_depth: int
+    reread: int
+    settle: int
+    sent: Array
+    runs: Runs
+    clears: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Port:
+    """A stream as the kernel sees it; ``place`` among those of its core."""
+
+    source: int
+    core: int
+    place: int
+    room: int
+    split: int
+    tokens: PortTokens
+    collector_words: int = 0
+
+
+def _unit(net: FixedNetwork, schedule: Schedule, activity: Activity, core: CorePlan) -> _Unit:
+    if core.shared:
+        program = layer_program(net, core)
+        runs = shared_runs(program, activity, core.lane_kind)
+        depth = shared_scan_depth(program)
+        return _Unit(1, 1, 0, depth, 0, 0, 0, runs.sent, runs, program.bank_words)
+    population = net.population(core.population)
+    fires = population.kind == "fire"
+    sent = word_tokens(net, activity, core).sent if fires else np.zeros((0, 1), np.int64)
+    return _Unit(
+        fires=int(fires),
+        repeats=repeats(net, population),
+        words=scan_geometry(net, core).words,
+        scan_depth=_scan_depth(net, core),
+        pool_depth=_pool_depth(net, core),
+        reread=reread_words(net, core) if fires else 0,
+        settle=_settle(net, schedule, core),
+        sent=sent,
+        runs=NO_RUNS,
+    )
+
+
+def _port(net: FixedNetwork, schedule: Schedule, activity: Activity, stream: Stream) -> _Port:
+    source = -1 if stream.source == INPUT else schedule.index_of(stream.source)
+    core = schedule.cores[stream.core]
+    if core.shared:
+        words = net.population(stream.source)
+        tokens = collector_tokens(activity.spikes[stream.source], core.lanes)
+        channels, height, width = words.shape
+        return _Port(source, stream.core, 0, 0, 0, tokens, channels // core.lanes * height * width)
+    names = [port.projection for port in core.inputs]
+    place = names.index(str(stream.projection))
+    tokens = port_tokens(net, schedule, activity, core, str(stream.projection))
+    room = core.inputs[place].queue_depth - 2
+    return _Port(source, stream.core, place, room, int(core.lane_kind == "shift"), tokens)
 
 
 def _judge(net: FixedNetwork) -> int:

@@ -48,6 +48,17 @@ def run(  # type: ignore[no-untyped-def]
     judge,
     exits,
     probes,
+    shared,
+    clears,
+    first_run,
+    runs,
+    run_first,
+    run_cycles,
+    run_words,
+    run_sends,
+    run_keeps,
+    collector_words,
+    timesteps,
     accepted,
     finished,
 ):
@@ -101,6 +112,21 @@ def run(  # type: ignore[no-untyped-def]
     done = np.zeros(cores, np.bool_)
     done_next = np.zeros(cores, np.bool_)
     can = np.zeros(ports, np.bool_)  # the queue is ready
+    # Shared cores: 0 clears, 1 finds and 2 loads a layer, 3 waits, 4 works out where it lies,
+    # 5 accumulates, 6 begins to fire, 7 fires. Which of the image's runs, what is left of it.
+    program = np.zeros(cores, np.int64)
+    clearing = clears.copy()
+    turn = first_run.copy()
+    accumulating = np.zeros(cores, np.int64)
+    writes = np.zeros(cores, np.bool_)  # its memory is being written
+    # Collectors: the event that is held, the word that is filled, whether an image was begun,
+    # images that lie there.
+    holds = np.zeros(ports, np.bool_)
+    held_event = np.zeros(ports, np.int64)
+    at = np.zeros(ports, np.int64)
+    begun = np.zeros(ports, np.bool_)
+    stock = np.zeros(ports, np.int64)
+    fills = np.zeros(ports, np.bool_)
     # Serializer: parts of the held word, values of the held part.
     held_word = np.zeros(cores, np.int64)
     parts_left = np.zeros(cores, np.int64)
@@ -127,6 +153,7 @@ def run(  # type: ignore[no-untyped-def]
 
     limit = 1000 + 64 * (len(steps) + len(sends) + len(sent)) + 64 * steps.clip(0).sum()
     limit += 8 * splits.sum() * max(1, steps.max())
+    limit += 4 * (run_cycles.sum() + run_words.sum() + clears.sum())
     cycle = 0
     while results < images:
         if cycle > limit:
@@ -161,8 +188,9 @@ def run(  # type: ignore[no-untyped-def]
                 encode[0] = 1 if sends[taken_inputs] else 0
                 taken_inputs += 1
 
-        # Fire pipelines, pooling, serializers.
-        for c in range(cores):
+        # Fire pipelines, pooling, serializers; the last first, since a collector's readiness
+        # depends on what its core does in the same cycle.
+        for c in range(cores - 1, -1, -1):
             done[c] = done_next[c]
             done_next[c] = False
             depth = scan_depth[c]
@@ -205,6 +233,8 @@ def run(  # type: ignore[no-untyped-def]
                 # What the serializer takes: from pooling, or straight from the skid buffer.
                 stages = pool_depth[c]
                 sending = emit != none and not initial
+                if shared[c]:
+                    sending = emit != none and run_sends[turn[c]]
                 offer = skid[c]
                 skid_taken = word_ready
                 if stages:
@@ -237,6 +267,8 @@ def run(  # type: ignore[no-untyped-def]
                 elif sending and emit != end:
                     sending = sent[emit].sum() > 0
                 advance = (not sending) or spare[c] == none
+                if shared[c]:
+                    writes[c] = emit >= 0 and advance and run_keeps[turn[c]]
                 if skid_taken or skid[c] == none:
                     if spare[c] != none:
                         skid[c], spare[c] = spare[c], none
@@ -331,15 +363,74 @@ def run(  # type: ignore[no-untyped-def]
                 if running[c]:
                     scan[c, 0] = base[c] + count[c]
                     count[c] += 1
-                    if count[c] == words[c]:
+                    if count[c] == (run_words[turn[c]] if shared[c] else words[c]):
                         running[c], ending[c] = False, True
                         count[c] = 0
                 elif ending[c]:
                     scan[c, 0] = end
                     ending[c] = False
+            for q in range(ports):
+                if shared[c] and core[q] == c:
+                    # A collector: places the event that it holds, or writes the word before it.
+                    token = steps[first_token[q] + held_event[q]]
+                    active = holds[q] and (begun[q] or stock[q] < 2)
+                    here = token == at[q]
+                    written = active and not here and not writes[c]
+                    ends = written and at[q] == collector_words[q] - 1
+                    can[q] = (not holds[q]) or (active and here) or ends
+                    fills[q] = ends and token != STEP
+                    if active:
+                        begun[q] = True
+                        writes[c] = writes[c] or not here
+                    if written:
+                        at[q] = 0 if ends else at[q] + 1
+                    if fills[q]:
+                        begun[q] = False
 
         # Phases, walkers, queues.
         for c in range(cores):
+            if shared[c]:
+                available = True
+                for q in range(ports):
+                    if core[q] == c:
+                        available = available and stock[q] > 0
+                at_end = False
+                if program[c] == 0:
+                    clearing[c] -= 1
+                    if clearing[c] == 0:
+                        program[c] = 1
+                elif program[c] == 1:
+                    program[c] = 2
+                elif program[c] == 2:
+                    program[c] = 3
+                elif program[c] == 3:
+                    if available:
+                        program[c] = 4
+                elif program[c] == 4:
+                    accumulating[c] = run_cycles[turn[c]]
+                    program[c] = 5 if accumulating[c] > 0 else 6
+                elif program[c] == 5:
+                    accumulating[c] -= 1
+                    if accumulating[c] == 0:
+                        program[c] = 6
+                elif program[c] == 6:
+                    base[c] = run_first[turn[c]]
+                    running[c] = True
+                    program[c] = 7
+                elif done[c]:
+                    same = (turn[c] - first_run[c] + 1) % timesteps != 0
+                    at_end = (turn[c] - first_run[c] + 1) % runs[c] == 0
+                    turn[c] += 1
+                    program[c] = 3 if same else 1
+                for q in range(ports):
+                    if core[q] == c:
+                        if can[q]:
+                            holds[q] = push[q]
+                            held_event[q] = left_queue[q]
+                        if push[q]:
+                            left_queue[q] += 1
+                        stock[q] += int(fills[q]) - int(at_end)
+                continue
             arrived = True
             kind = STEP
             for q in range(ports):

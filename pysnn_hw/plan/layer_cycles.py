@@ -8,11 +8,15 @@ waits, the walk.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numba import njit
 
 from pysnn_hw.ir.snn import Array
-from pysnn_hw.plan.layers import AccumulatePass
+from pysnn_hw.plan.activity import Activity
+from pysnn_hw.plan.latency import fire_latency, lane_latency, value_bits
+from pysnn_hw.plan.layers import AccumulatePass, LayerProgram
 from pysnn_hw.plan.tokens import part_lanes
 
 
@@ -36,6 +40,103 @@ def pass_cycles(p: AccumulatePass, spikes: Array, lanes: int) -> int:
     counts = parts.sum(-1).reshape(-1, lanes // size).astype(np.int64)
     steps = np.repeat(p.geometry.steps().reshape(-1), channels // lanes).astype(np.int64)
     return int(_pass(steps, counts))
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """What a shared core does, one entry per layer, timestep and image, in order.
+
+    Attributes
+    ----------
+    cycles
+        From loading the first pass until firing begins.
+    words
+        That are scanned.
+    sends, keeps
+        Whether spikes leave, and whether they go to the spike memory.
+    first
+        Row of the first word in ``sent``, for runs that send.
+    sent
+        Non-zero values per part of the serializer, int64 (words of all runs that send, parts).
+    """
+
+    cycles: Array
+    words: Array
+    sends: Array
+    keeps: Array
+    first: Array
+    sent: Array
+
+
+_NONE = np.zeros(0, np.int64)
+NO_RUNS = Runs(_NONE, _NONE, _NONE > 0, _NONE > 0, _NONE, np.zeros((0, 1), np.int64))
+"""Of a core of one population."""
+
+
+def shared_runs(program: LayerProgram, activity: Activity, lane_kind: str) -> Runs:
+    """What the core of ``program`` does with the sample images."""
+    images, timesteps, lanes = activity.images, program.net.timesteps, program.lanes
+    size = part_lanes(lanes)
+    extra = PASS_CYCLES + _drain(program, lane_kind)
+    cycles, words, sends, keeps, first = [], [], [], [], []
+    sent: list[Array] = []
+    rows = 0
+    for image in range(images):
+        for run in program.layers:
+            channels, height, width = run.population.shape
+            scanned = channels // lanes * height * width
+            for step in range(timesteps):
+                taken = [
+                    extra + pass_cycles(p, _spikes(activity, p, image, step), lanes)
+                    for p in run.passes
+                ]
+                cycles.append(sum(taken))
+                words.append(scanned)
+                sends.append(run.sends)
+                keeps.append(run.target is not None)
+                first.append(rows)
+                if run.sends:
+                    fired = activity.spikes[run.population.name][image, step] != 0
+                    counts = fired.transpose(1, 2, 0).reshape(scanned, lanes // size, size).sum(-1)
+                    sent.append(counts.astype(np.int64))
+                    rows += scanned
+    none = np.zeros((0, lanes // size), np.int64)
+    return Runs(
+        np.array(cycles),
+        np.array(words),
+        np.array(sends),
+        np.array(keeps),
+        np.array(first),
+        np.concatenate([none, *sent]),
+    )
+
+
+PASS_CYCLES = 4
+"""Cycles of a pass beside its own: its descriptor is loaded, its place worked out."""
+
+
+def _spikes(activity: Activity, p: AccumulatePass, image: int, step: int) -> Array:
+    return np.asarray(activity.spikes[p.projection.source][image, step])
+
+
+def _drain(program: LayerProgram, lane_kind: str) -> int:
+    """Cycles from the last step on offer until its sum is certainly written."""
+    product = lane_latency(lane_kind, value_bits(program.spike_range))
+    return WEIGHTS_TURN_AND_HAZARD + product + 1
+
+
+WEIGHTS_TURN_AND_HAZARD = 8
+"""`DeepWeightMemory.latency` + `WeightTurner.latency` + `MembraneBank.hazard`."""
+
+
+def shared_scan_depth(program: LayerProgram) -> int:
+    """Advances from counting a word to having fired it: `LayerScan`, charge, fire pipeline."""
+    population = program.layers[0].population
+    adds = any(run.residual is not None for run in program.layers)
+    product = lane_latency("lut", value_bits(program.spike_range)) if adds else 1
+    top = max((run.population for run in program.layers), key=lambda p: p.spike_max)
+    fire = fire_latency(replace(population, spike_max=top.spike_max), clamp=False)
+    return 1 + 2 + product + 2 + fire + 1
 
 
 @njit(cache=True)

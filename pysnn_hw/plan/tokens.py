@@ -81,6 +81,23 @@ def port_tokens(
     )
 
 
+def collector_tokens(spikes: Array, lanes: int) -> PortTokens:
+    """Events of a population on their way to a shared core: the word of each, or a marker.
+
+    ``spikes`` are (N, T, C, H, W).
+    """
+    n, t, c, h, w = spikes.shape
+    numbers = np.arange(c // lanes * h * w).reshape(h, w, c // lanes)
+    word = np.repeat(numbers, lanes, axis=2)
+    found = []
+    for image in range(n):
+        for step in range(t):
+            fired = spikes[image, step].transpose(1, 2, 0) != 0
+            found += [word[fired], [INFERENCE if step == t - 1 else STEP]]
+    steps = np.concatenate(found).astype(np.int64)
+    return PortTokens(steps, np.ones_like(steps))
+
+
 def _marker(net: FixedNetwork, step: int, steps: int) -> int:
     """What ends step number ``step`` of as many ``steps`` as the source sends."""
     if step == steps - 1:

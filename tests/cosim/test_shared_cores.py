@@ -8,6 +8,8 @@ import pytest
 
 from pysnn_hw.golden import simulate
 from pysnn_hw.ir.snn import INPUT, Neuron
+from pysnn_hw.plan.activity import Activity
+from pysnn_hw.plan.cycles import chain_timing
 from pysnn_hw.plan.schedule import CorePlan, Schedule, simple_schedule
 from pysnn_hw.verify import Pressure
 from pysnn_hw.verify.compare import first_mismatch
@@ -70,3 +72,7 @@ def test_hardware_equals_golden(name, tmp_path):
         run = run_harness(design, executable, vectors, IMAGES, pressure=pressure, patience=100_000)
         assert run.mismatches == 0, first_mismatch(design, golden, run.checks)
         assert not run.stalled
+    activity = Activity.of(net, images, golden.trace.spikes, golden.steps)
+    predicted = chain_timing(net, schedule, activity)
+    assert predicted.accepted.tolist() == run.started.tolist()
+    assert predicted.finished.tolist() == run.finished.tolist()
