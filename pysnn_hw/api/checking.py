@@ -20,7 +20,7 @@ from pysnn_hw.data import Dataset, load_dataset
 from pysnn_hw.frontend import ImportedModel, Unsupported, import_model, list_unsupported
 from pysnn_hw.ir.snn import FixedNetwork, Input
 from pysnn_hw.plan import Plan, load_board
-from pysnn_hw.plan.cost import core_cost
+from pysnn_hw.plan.network_cost import unit_cost
 from pysnn_hw.progress import Progress, silent
 
 ACCURACY_IMAGES = 1000
@@ -39,7 +39,10 @@ class ExpectedAccuracy:
 
 @dataclass(frozen=True)
 class LayerNeeds:
-    """What one population takes of the board, and the cycles per image of its core."""
+    """What the core of a layer takes of the board, and its cycles per image.
+
+    Layers that share a core are one entry, with the shape of the last.
+    """
 
     name: str
     shape: tuple[int, int, int]
@@ -144,11 +147,11 @@ def _dataset(imported: ImportedModel, source: ModelOptions, data: str | Path | N
 def _layers(net: FixedNetwork, planned: Plan) -> tuple[LayerNeeds, ...]:
     needs = []
     for core, cycles in zip(planned.schedule.cores, planned.cycles, strict=True):
-        cost = core_cost(net, planned.schedule, core, planned.board.device.family)
+        cost = unit_cost(net, planned.schedule, core)
         needs.append(
             LayerNeeds(
-                name=core.population,
-                shape=net.shape_of(core.population),
+                name=core.name,
+                shape=net.shape_of(core.populations[-1]),
                 lanes=core.total_lanes,
                 lut=round(cost.lut),
                 bram=cost.bram,

@@ -92,7 +92,7 @@ def header(net: FixedNetwork, schedule: Schedule) -> Mapping[str, Any]:
     """What the head of the Verilog says of its origin."""
     levels = max((p.spike_max for p in net.populations), default=0).bit_length()
     cores = (
-        f"{core.population} {core.lanes} x {core.banks[0] * core.banks[1]} {core.lane_kind}"
+        f"{core.name} {core.lanes} x {core.banks[0] * core.banks[1]} {core.lane_kind}"
         for core in schedule.cores
     )
     return {

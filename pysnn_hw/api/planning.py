@@ -11,11 +11,13 @@ from typing import Any
 
 from pysnn_hw import plan as planner
 from pysnn_hw.api.sample import images_for, spread
+from pysnn_hw.config import Objective
 from pysnn_hw.data import Dataset
 from pysnn_hw.errors import DataError, PlanError
 from pysnn_hw.golden import simulate
 from pysnn_hw.ir.file import load
 from pysnn_hw.ir.snn import FixedNetwork
+from pysnn_hw.pipeline.files import write_json
 from pysnn_hw.plan import Activity, Board, Plan, Schedule, load_board
 from pysnn_hw.progress import Progress, silent
 
@@ -77,6 +79,8 @@ def plan(
     *,
     data: str | Path | None = None,
     target_cycles: float | None = None,
+    objective: Objective = "balanced",
+    output: str | Path | None = None,
     progress: Progress = silent,
 ) -> Planning:
     """Lay out a network file on a board, as fast as the board's budget allows.
@@ -93,6 +97,11 @@ def plan(
         otherwise random images.
     target_cycles
         Spend no more than this interval between images needs.
+    objective
+        ``balanced``: most images per second for the share of the board that it takes;
+        ``throughput``: most images per second; ``latency``: the earliest result; ``smallest``.
+    output
+        File to write the schedule to, for `generate`, `verify` and `build`.
     progress
         Told how far the work is.
 
@@ -106,8 +115,10 @@ def plan(
     dataset = images_for(net, data)
     progress(f"plan {target.name}", 0, 1)
     activity = sample_activity(net, dataset)
-    planned = planner.plan(net, target, activity, target_cycles=target_cycles)
+    planned = planner.plan(net, target, activity, target_cycles=target_cycles, objective=objective)
     progress(f"plan {target.name}", 1, 1)
+    if output is not None:
+        write_json(Path(output), planned.schedule.to_json())
     return planning(planned, dataset.name)
 
 

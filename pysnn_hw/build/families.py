@@ -19,7 +19,7 @@ class Family:
     Attributes
     ----------
     synth
-        Yosys command; the top module is called ``top``.
+        Yosys command for a device; the top module is called ``top``.
     device_arguments
         Arguments of nextpnr that name the device.
     constraints
@@ -40,7 +40,7 @@ class Family:
         netlist start with.
     """
 
-    synth: str
+    synth: Callable[[Device], str]
     device_arguments: Callable[[Device], tuple[str, ...]]
     constraints: tuple[str, str]
     textual: tuple[str, str]
@@ -64,9 +64,15 @@ def _ice40_arguments(device: Device) -> tuple[str, ...]:
     return ("--" + device.name.removeprefix("iCE40").lower(), "--package", device.package)
 
 
+def _ice40_synth(device: Device) -> str:
+    kind = "u -dsp" if "UP" in device.name else "hx"
+    # The 8 cells of a tile share one clock enable, so few flip-flops must not have their own.
+    return f"synth_ice40 -device {kind} -dffe_min_ce_use 6 -top top"
+
+
 FAMILIES: Mapping[str, Family] = {
     "ecp5": Family(
-        synth="synth_ecp5 -top top",
+        synth=lambda device: "synth_ecp5 -top top",
         device_arguments=_ecp5_arguments,
         constraints=("lpf", "--lpf"),
         textual=("config", "--textcfg"),
@@ -79,8 +85,7 @@ FAMILIES: Mapping[str, Family] = {
         dsp="MULT18X18D",
     ),
     "ice40": Family(
-        # The 8 cells of a tile share one clock enable, so few flip-flops must not have their own.
-        synth="synth_ice40 -device u -dsp -dffe_min_ce_use 6 -top top",
+        synth=_ice40_synth,
         device_arguments=_ice40_arguments,
         constraints=("pcf", "--pcf"),
         textual=("asc", "--asc"),

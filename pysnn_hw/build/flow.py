@@ -19,7 +19,7 @@ from pysnn_hw.build.top import BoardTop, linked
 from pysnn_hw.errors import PlanError, ToolError
 from pysnn_hw.hdl.accelerator import Accelerator
 from pysnn_hw.hdl.clock import PllSettings, best_pll
-from pysnn_hw.plan.board import Board
+from pysnn_hw.plan.board import Board, Device
 
 __all__ = ["BuildResult", "build_accelerator", "build_bitstream", "synthesis_script"]
 
@@ -152,13 +152,13 @@ def build_accelerator(
     )
 
 
-def synthesis_script(family: str, source: str, netlist: str) -> str:
+def synthesis_script(device: Device, source: str, netlist: str) -> str:
     """Commands of yosys that make a JSON netlist from a design with top module ``top``."""
     # SPRAM has no initial contents, and yosys maps only memories that ask for none.
     return (
         f"read_rtlil {source}; hierarchy -top top; proc; memory_collect; "
         "setparam -set INIT 1'x a:ram_style=huge t:$mem_v2 %i; "
-        f"{FAMILIES[family].synth}; write_json {netlist}"
+        f"{FAMILIES[device.family].synth(device)}; write_json {netlist}"
     )
 
 
@@ -191,9 +191,7 @@ class _Build:
         constraints = self.family.constraints[0]
         _write(self.path("il"), _without_brackets(_text(plan.files["top.il"])))
         _write(self.path(constraints), _text(plan.files[f"top.{constraints}"]))
-        script = synthesis_script(
-            self.board.device.family, f"{self.name}.il", f"{self.name}.part.json"
-        )
+        script = synthesis_script(self.board.device, f"{self.name}.il", f"{self.name}.part.json")
         self._stage(
             "yosys",
             self.tools.yosys,

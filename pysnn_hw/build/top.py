@@ -197,8 +197,9 @@ class BoardTop(Elaboratable):  # type: ignore[misc]
         """Connects the parts."""
         m = Module()
         pin = platform.request(self.board.clock.resource, 0, dir="-")
-        # The PLL of the iCE40 is its own input buffer.
-        clock_input = _input(m, "oscillator", pin) if self.pll.kind == "EHXPLLL" else pin.io
+        # A PLL of the iCE40 at a pad is its own input buffer.
+        at_pad = self.pll.kind == "SB_PLL40_2_PAD"
+        clock_input = pin.io if at_pad else _input(m, "oscillator", pin)
         m.domains.board = ClockDomain(reset_less=True)
         m.domains.sync = ClockDomain()
         m.submodules.clocks = ClockGenerator(self.pll, clock_input)

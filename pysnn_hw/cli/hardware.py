@@ -30,16 +30,29 @@ def plan(
     target_cycles: Annotated[
         float | None, typer.Option(min=1, help="Be no faster than this, to spend less.")
     ] = None,
+    objective: options.ObjectiveChoice = "balanced",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Where to write the schedule, for --schedule."),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Lay a network out on a board: lanes per core, predicted cycles and resources.
 
-    Example: `pysnn-hw plan network.snn --board ulx3s-85f`
+    Example: `pysnn-hw plan network.snn --board ulx3s-85f --objective throughput`
     """
     from pysnn_hw.api import plan as call
 
     with working() as progress:
-        result = call(network, board, data=data, target_cycles=target_cycles, progress=progress)
+        result = call(
+            network,
+            board,
+            data=data,
+            target_cycles=target_cycles,
+            objective=objective,
+            output=output,
+            progress=progress,
+        )
     answer(result, as_text=planning, json=json)
 
 

@@ -21,6 +21,7 @@ from pysnn_hw.config import (
     MaxPooling,
     Method,
     ModelOptions,
+    Objective,
     Ports,
     Reading,
     Reset,
@@ -56,6 +57,9 @@ BackendChoice = Annotated[
 ]
 ScheduleFile = Annotated[
     Path | None, typer.Option("--schedule", help="A schedule.json to follow; else plan anew.")
+]
+ObjectiveChoice = Annotated[
+    Objective, typer.Option(help="What to strive for; balanced: speed for the share of the board.")
 ]
 PortsChoice = Annotated[Ports, typer.Option(help="Plain streams, or AXI4-Stream.")]
 Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")]

@@ -4,6 +4,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 from amaranth.hdl import ClockSignal, Const, Elaboratable, Instance, Module, Signal
 from amaranth.lib.cdc import ResetSynchronizer
@@ -29,7 +30,7 @@ class PllSettings:
     Attributes
     ----------
     kind
-        Cell type, ``EHXPLLL`` or ``SB_PLL40_2_PAD``.
+        Cell type: ``EHXPLLL``, ``SB_PLL40_2_PAD`` or ``SB_PLL40_CORE``.
     input_hz
         Frequency of the board's oscillator.
     output_hz
@@ -104,7 +105,7 @@ def _ecp5_candidates(input_hz: int) -> Iterator[PllSettings]:
 _ECP5_FEEDBACK_DIV = 2
 
 
-def _ice40_candidates(input_hz: int) -> Iterator[PllSettings]:
+def _ice40_candidates(kind: str, input_hz: int) -> Iterator[PllSettings]:
     for input_div in range(16):
         detector = Fraction(input_hz, input_div + 1)
         if not _within(detector, _ICE40_DETECTOR_HZ):
@@ -117,7 +118,7 @@ def _ice40_candidates(input_hz: int) -> Iterator[PllSettings]:
                 output = vco / (1 << output_exponent)
                 if _within(output, _ICE40_OUTPUT_HZ):
                     yield PllSettings(
-                        "SB_PLL40_2_PAD",
+                        kind,
                         input_hz,
                         output,
                         {
@@ -134,7 +135,11 @@ def _ice40_filter_range(detector_hz: Fraction) -> int:
     return 1 + sum(detector_hz >= limit * 1_000_000 for limit in limits_mhz)
 
 
-_CANDIDATES = {"EHXPLLL": _ecp5_candidates, "SB_PLL40_2_PAD": _ice40_candidates}
+_CANDIDATES = {
+    "EHXPLLL": _ecp5_candidates,
+    "SB_PLL40_2_PAD": partial(_ice40_candidates, "SB_PLL40_2_PAD"),
+    "SB_PLL40_CORE": partial(_ice40_candidates, "SB_PLL40_CORE"),
+}
 
 
 class ClockGenerator(Elaboratable):
@@ -149,7 +154,8 @@ class ClockGenerator(Elaboratable):
     settings
         See `best_pll`.
     pin
-        The oscillator's ``IOPort``, or the clock as a value if ``settings.kind`` is ``EHXPLLL``.
+        The oscillator's ``IOPort`` if ``settings.kind`` is ``SB_PLL40_2_PAD``, else the clock as a
+        value.
     """
 
     hold_cycles = 256
@@ -160,7 +166,12 @@ class ClockGenerator(Elaboratable):
     def elaborate(self, platform):
         m = Module()
         locked = Signal()
-        make = self._ecp5 if self.settings.kind == "EHXPLLL" else self._ice40
+        kinds = {
+            "EHXPLLL": self._ecp5,
+            "SB_PLL40_2_PAD": self._ice40_pad,
+            "SB_PLL40_CORE": self._ice40_core,
+        }
+        make = kinds[self.settings.kind]
         m.submodules[PLL_CELL_NAME] = make(m, locked)
 
         held = Signal(range(self.hold_cycles + 1), init=self.hold_cycles)
@@ -208,7 +219,7 @@ class ClockGenerator(Elaboratable):
             o_LOCK=locked,
         )
 
-    def _ice40(self, m: Module, locked: Signal) -> Instance:
+    def _ice40_pad(self, m: Module, locked: Signal) -> Instance:
         # The oscillator's pin is the pad of the only PLL, so nothing else can read it: the
         # two-output PLL hands it on as well.
         return Instance(
@@ -221,5 +232,18 @@ class ClockGenerator(Elaboratable):
             i_BYPASS=Const(0),
             o_PLLOUTGLOBALA=ClockSignal("board"),
             o_PLLOUTGLOBALB=ClockSignal("sync"),
+            o_LOCK=locked,
+        )
+
+    def _ice40_core(self, m: Module, locked: Signal) -> Instance:
+        m.d.comb += ClockSignal("board").eq(self.pin)
+        return Instance(
+            "SB_PLL40_CORE",
+            p_FEEDBACK_PATH="SIMPLE",
+            **{f"p_{name}": value for name, value in self.settings.parameters.items()},
+            i_REFERENCECLK=self.pin,
+            i_RESETB=Const(1),
+            i_BYPASS=Const(0),
+            o_PLLOUTGLOBAL=ClockSignal("sync"),
             o_LOCK=locked,
         )

@@ -8,6 +8,7 @@ here. All intervals are per channel, exact integers, and hold for any input in t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -167,6 +168,7 @@ def _clamped(population: Population, lo: Array, hi: Array) -> tuple[Array, Array
     return lo, hi
 
 
+@lru_cache(maxsize=1024)
 def clamps(net: FixedNetwork, name: str) -> bool:
     """Whether the population's clamp can ever act."""
     population = net.population(name)
@@ -176,6 +178,7 @@ def clamps(net: FixedNetwork, name: str) -> bool:
     return below or above
 
 
+@lru_cache(maxsize=1024)
 def population_widths(net: FixedNetwork, name: str) -> PopulationWidths:
     """Proven intervals of one population."""
     population = net.population(name)

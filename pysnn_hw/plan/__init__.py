@@ -3,7 +3,9 @@
 
 from pysnn_hw.plan.activity import Activity
 from pysnn_hw.plan.board import Board, list_boards, load_board
-from pysnn_hw.plan.folding import Plan, Shortfall, evaluate, plan
+from pysnn_hw.plan.budget import Shortfall
+from pysnn_hw.plan.planner import plan
+from pysnn_hw.plan.prediction import Plan, evaluate
 from pysnn_hw.plan.schedule import CorePlan, InputPort, Schedule, simple_schedule
 
 __all__ = [

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
 from numpy.lib.stride_tricks import sliding_window_view
 
 from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork, Pool, Projection
-from pysnn_hw.plan.geometry import ProjectionGeometry
 from pysnn_hw.plan.schedule import (
     CorePlan,
     Schedule,
@@ -131,12 +131,33 @@ def sent_values(
     return pooled(net, values, outgoing_pool(net, schedule.core_of(projection.source)))
 
 
-def event_cycles(values: Array, geometry: ProjectionGeometry, lane_kind: str) -> Array:
-    """Accumulate cycles per image, int64 (N,): an event that touches nothing takes one."""
-    count = np.bitwise_count(values) if lane_kind == "shift" else values != 0
-    return np.asarray(
-        np.einsum("ntchw,hw->n", count.astype(np.int64), np.maximum(geometry.steps(), 1))
-    )
+@lru_cache(maxsize=1024)
+def mean_events(
+    net: FixedNetwork, activity: Activity, source: str, pool: Pool | None, bits: bool
+) -> Array:
+    """Events per image at each position, float64 (H, W): of all channels and timesteps.
+
+    ``pool`` is that of the sender; with ``bits``, an event counts once per set bit of its value.
+    """
+    values = activity.values(source)
+    if source != INPUT:
+        values = pooled(net, values, pool)
+    count = np.bitwise_count(values) if bits else values != 0
+    return np.asarray(count.sum(axis=(0, 1, 2)) / activity.images)
+
+
+@lru_cache(maxsize=1024)
+def mean_sending(
+    net: FixedNetwork, activity: Activity, population: str, pool: Pool | None, lanes: int
+) -> tuple[float, int]:
+    """Cycles per image that words of ``lanes`` take to be sent; words of one timestep.
+
+    A word costs the cycles of its non-zero values, at least the one in which it is scanned.
+    """
+    sent = pooled(net, activity.spikes[population], pool) != 0
+    n, t, c, h, w = sent.shape
+    per_word = sent.reshape(n, t, c // lanes, lanes, h, w).sum(axis=3)
+    return float(np.maximum(per_word, 1).sum() / n), c // lanes * h * w
 
 
 @dataclass(frozen=True)
@@ -145,6 +166,8 @@ class CoreCycles:
 
     Attributes
     ----------
+    core
+        Its name.
     accumulate
         Steps of all events (or the arrival of the image's integers, if that takes longer).
     fire
@@ -153,7 +176,7 @@ class CoreCycles:
         Filling and draining pipelines between phases.
     """
 
-    population: str
+    core: str
     accumulate: float
     fire: float
     overhead: float
@@ -171,26 +194,25 @@ PHASE_OVERHEAD = 28
 def core_cycles(
     net: FixedNetwork, schedule: Schedule, activity: Activity, core: CorePlan
 ) -> CoreCycles:
-    """Mean busy cycles of ``core`` per image on the sample images."""
+    """Mean busy cycles per image of a core of one population, on the sample images."""
     population = net.population(core.population)
     accumulate = 0.0
     for port in core.inputs:
         projection = next(p for p in net.projections if p.name == port.projection)
-        values = sent_values(net, schedule, activity, projection)
-        geometry = port_geometry(net, schedule, port.projection)
-        accumulate += float(event_cycles(values, geometry, core.lane_kind).mean())
+        pool = None
+        if projection.source != INPUT:
+            pool = outgoing_pool(net, schedule.core_of(projection.source))
+        bits = core.lane_kind == "shift"
+        events = mean_events(net, activity, projection.source, pool, bits)
+        # An event that touches nothing takes a cycle, too.
+        steps = np.maximum(port_geometry(net, schedule, port.projection).steps(), 1)
+        accumulate += float((events * steps).sum())
     scan = scan_geometry(net, core)
+    overhead = PHASE_OVERHEAD * net.total_steps
     if population.kind == "readout":
         reads = net.timesteps if reads_each_step(net) else 1
-        sending = reads * scan.words * core.lanes
-        return CoreCycles(core.population, accumulate, sending, PHASE_OVERHEAD * net.total_steps)
-    sent = pooled(net, activity.spikes[core.population], outgoing_pool(net, core)) != 0
-    n, t, c, h, w = sent.shape
-    per_word = sent.reshape(n, t, c // core.lanes, core.lanes, h, w).sum(axis=3)
-    # A word costs the cycles of its non-zero values, at least the one in which it is scanned.
-    sending = np.maximum(per_word, 1).sum(axis=(1, 2, 3, 4)).mean()
-    reread = reread_words(net, core)
-    silent = net.total_steps * (scan.words + reread - per_word[0, 0].size)
-    return CoreCycles(
-        core.population, accumulate, float(sending + silent), PHASE_OVERHEAD * net.total_steps
-    )
+        return CoreCycles(core.name, accumulate, reads * scan.words * core.lanes, overhead)
+    pool = outgoing_pool(net, core)
+    sending, sent_words = mean_sending(net, activity, core.population, pool, core.lanes)
+    silent = net.total_steps * (scan.words + reread_words(net, core) - sent_words)
+    return CoreCycles(core.name, accumulate, sending + silent, overhead)

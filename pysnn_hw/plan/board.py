@@ -96,7 +96,7 @@ class ClockInput(_Table):
 
     resource: str
     hz: int = Field(gt=0)
-    pll: Literal["EHXPLLL", "SB_PLL40_2_PAD"]
+    pll: Literal["EHXPLLL", "SB_PLL40_2_PAD", "SB_PLL40_CORE"]
     target_hz: int = Field(gt=0)
     enough_hz: int = Field(gt=0)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 
@@ -102,61 +102,73 @@ class Axis:
         last = min(self.outputs - 1, position // self.stride)
         return [(o, position - self.stride * o) for o in range(first, last + 1)]
 
-    @cached_property
+    @property
     def phases(self) -> tuple[tuple[int | None, ...], ...]:
         """Weight rows of a banked axis: per row and bank, the kernel index (None: no tap).
 
         Two coordinates share a row when no bank needs different taps for them.
         """
-        if self.banks == 1:
-            return tuple((k,) for k in range(self.kernel))
-        rows: list[list[int | None]] = []
-        for coordinate in range(self.size):
-            need = self._taps(coordinate)
-            if need is not None and self._fit(rows, need) is None:
-                rows.append(list(need))
-        return tuple(tuple(row) for row in rows)
+        return _phases(self)
 
-    def _taps(self, coordinate: int) -> tuple[int | None, ...] | None:
+    def needed(self, coordinate: int) -> tuple[int | None, ...] | None:
         taps: list[int | None] = [None] * self.banks
         pairs = self.touched(coordinate)
         for output, k in pairs:
             taps[output % self.banks] = k
         return tuple(taps) if pairs else None
 
-    @staticmethod
-    def _fit(rows: list[list[int | None]], need: tuple[int | None, ...]) -> int | None:
-        """First row that agrees with ``need`` wherever both say something; it is merged in."""
-        for index, row in enumerate(rows):
-            pairs = list(zip(row, need, strict=True))
-            if all(a is None or b is None or a == b for a, b in pairs):
-                rows[index] = [a if b is None else b for a, b in pairs]
-                return index
-        return None
-
-    @cached_property
+    @property
     def rows(self) -> tuple[AxisRow, ...]:
         """The table: one row per source coordinate."""
-        return tuple(self._row(c) for c in range(self.size))
+        return _rows(self)
 
-    def _row(self, coordinate: int) -> AxisRow:
-        pairs = self.touched(coordinate)
-        if not pairs:
-            return AxisRow(0, (0,) * self.banks, (False,) * self.banks, 0)
-        if self.banks == 1:
-            output, k = pairs[0]
-            return AxisRow(len(pairs), (output,), (True,), k)
-        tiles, valid = [0] * self.banks, [False] * self.banks
-        for output, _ in pairs:
-            tiles[output % self.banks] = output // self.banks
-            valid[output % self.banks] = True
-        need = self._taps(coordinate)
-        weight = next(
-            i
-            for i, row in enumerate(self.phases)
-            if need is not None and all(b is None or a == b for a, b in zip(row, need, strict=True))
-        )
-        return AxisRow(1, tuple(tiles), tuple(valid), weight)
+
+# Layers of the same shape share their tables: a planner asks for many thousands.
+@lru_cache(maxsize=4096)
+def _phases(axis: Axis) -> tuple[tuple[int | None, ...], ...]:
+    if axis.banks == 1:
+        return tuple((k,) for k in range(axis.kernel))
+    rows: list[list[int | None]] = []
+    for coordinate in range(axis.size):
+        need = axis.needed(coordinate)
+        if need is not None and _fit(rows, need) is None:
+            rows.append(list(need))
+    return tuple(tuple(row) for row in rows)
+
+
+def _fit(rows: list[list[int | None]], need: tuple[int | None, ...]) -> int | None:
+    """First row that agrees with ``need`` wherever both say something; it is merged in."""
+    for index, row in enumerate(rows):
+        pairs = list(zip(row, need, strict=True))
+        if all(a is None or b is None or a == b for a, b in pairs):
+            rows[index] = [a if b is None else b for a, b in pairs]
+            return index
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _rows(axis: Axis) -> tuple[AxisRow, ...]:
+    return tuple(_row(axis, c) for c in range(axis.size))
+
+
+def _row(axis: Axis, coordinate: int) -> AxisRow:
+    pairs = axis.touched(coordinate)
+    if not pairs:
+        return AxisRow(0, (0,) * axis.banks, (False,) * axis.banks, 0)
+    if axis.banks == 1:
+        output, k = pairs[0]
+        return AxisRow(len(pairs), (output,), (True,), k)
+    tiles, valid = [0] * axis.banks, [False] * axis.banks
+    for output, _ in pairs:
+        tiles[output % axis.banks] = output // axis.banks
+        valid[output % axis.banks] = True
+    need = axis.needed(coordinate)
+    weight = next(
+        i
+        for i, row in enumerate(axis.phases)
+        if need is not None and all(b is None or a == b for a, b in zip(row, need, strict=True))
+    )
+    return AxisRow(1, tuple(tiles), tuple(valid), weight)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,10 @@ import numpy as np
 from numba import njit
 
 from pysnn_hw.ir.snn import Array
-from pysnn_hw.plan.activity import Activity
+from pysnn_hw.plan.activity import Activity, CoreCycles, mean_events, mean_sending
 from pysnn_hw.plan.latency import fire_latency, lane_latency, value_bits
 from pysnn_hw.plan.layers import AccumulatePass, LayerProgram
+from pysnn_hw.plan.schedule import LaneKind
 from pysnn_hw.plan.tokens import part_lanes
 
 
@@ -110,6 +111,35 @@ def shared_runs(program: LayerProgram, activity: Activity, lane_kind: str) -> Ru
         np.concatenate([none, *sent]),
     )
 
+
+def shared_core_cycles(
+    program: LayerProgram, activity: Activity, lane_kind: LaneKind
+) -> CoreCycles:
+    """Mean busy cycles per image of the core of ``program``, on the sample images."""
+    steps = program.net.timesteps
+    extra = PASS_CYCLES + _drain(program, lane_kind)
+    accumulate = fire = overhead = 0.0
+    for run in program.layers:
+        for p in run.passes:
+            events = mean_events(program.net, activity, p.projection.source, None, False)
+            needed = float((events * p.geometry.steps()).sum())
+            # A word is read per cycle, whether it holds spikes or not.
+            accumulate += max(needed, steps * p.source.words)
+            overhead += steps * (extra + FIRST_STEP)
+        channels, height, width = run.population.shape
+        words = channels // program.lanes * height * width
+        sending = 0.0
+        if run.sends:
+            name = run.population.name
+            sending, _ = mean_sending(program.net, activity, name, None, program.lanes)
+        fire += max(sending, steps * words)
+        overhead += steps * shared_scan_depth(program)
+    name = f"{program.layers[0].population.name} .. {program.layers[-1].population.name}"
+    return CoreCycles(name, accumulate, fire, overhead)
+
+
+FIRST_STEP = 7
+"""Cycles from the start of a pass to its first step, if its first words hold spikes."""
 
 PASS_CYCLES = 4
 """Cycles of a pass beside its own: its descriptor is loaded, its place worked out."""

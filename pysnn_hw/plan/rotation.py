@@ -11,7 +11,7 @@ the special case of an axis that is walked output by output.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -126,10 +126,10 @@ class RotatedAxis:
             done += rows
         return tuple(first)
 
-    @cached_property
+    @property
     def rows(self) -> tuple[RotatedRow, ...]:
         """The table: one row per source coordinate."""
-        return tuple(self._row(c) for c in range(self.size))
+        return _rows(self)
 
     def touched(self, coordinate: int) -> list[tuple[int, int]]:
         """(output, kernel index) pairs of an event, in ascending output order."""
@@ -147,7 +147,8 @@ class RotatedAxis:
             return None
         return pooled + self.padding
 
-    def _row(self, coordinate: int) -> RotatedRow:
+    def row(self, coordinate: int) -> RotatedRow:
+        """What an event at ``coordinate`` does."""
         position, pairs = self._position(coordinate), self.touched(coordinate)
         if position is None or not pairs:
             return NOTHING
@@ -169,6 +170,12 @@ class RotatedAxis:
             turn=start % self.banks,
             weight=self._first_rows[position % self.stride] + first_step,
         )
+
+
+# Layers of the same shape share their tables: a planner asks for many thousands.
+@lru_cache(maxsize=8192)
+def _rows(axis: RotatedAxis) -> tuple[RotatedRow, ...]:
+    return tuple(axis.row(c) for c in range(axis.size))
 
 
 @dataclass(frozen=True, eq=False)

@@ -86,6 +86,11 @@ class CorePlan:
         return self.populations[0]
 
     @property
+    def name(self) -> str:
+        """What to call it: its population, or the first and the last of several."""
+        return " .. ".join(dict.fromkeys((self.populations[0], self.populations[-1])))
+
+    @property
     def total_lanes(self) -> int:
         """SOPs per cycle at full width."""
         return self.lanes * self.banks[0] * self.banks[1]

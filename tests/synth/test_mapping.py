@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 from pysnn_hw.build.flow import synthesis_script
 from pysnn_hw.build.reports import count_cells
 from pysnn_hw.build.toolchain import find_toolchain
+from pysnn_hw.plan import load_board
 
 pytestmark = pytest.mark.synth
 
@@ -52,10 +53,14 @@ class Sample(wiring.Component):
         return m
 
 
+BOARDS = {"ecp5": "ulx3s-85f", "ice40": "icebreaker"}
+
+
 def cells(tmp_path, family):
+    device = load_board(BOARDS[family]).device
     (tmp_path / "top.il").write_text(rtlil.convert(Sample(family=family), name="top"))
     find_toolchain(family).yosys.run(
-        ["-p", synthesis_script(family, "top.il", "top.json")],
+        ["-p", synthesis_script(device, "top.il", "top.json")],
         folder=tmp_path,
         log=tmp_path / "log",
     )

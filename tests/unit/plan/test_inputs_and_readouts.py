@@ -12,8 +12,8 @@ from pysnn_hw.hdl.spec import CoreSpec
 from pysnn_hw.ir.snn import Readout
 from pysnn_hw.plan import load_board, plan
 from pysnn_hw.plan.activity import Activity
-from pysnn_hw.plan.cost import input_cost, judge_cost, network_cost
 from pysnn_hw.plan.cycles import chain_timing
+from pysnn_hw.plan.network_cost import input_cost, judge_cost, network_cost
 from pysnn_hw.plan.schedule import keeps_current
 from tests.configurations import configuration
 from tests.networks import random_network

@@ -11,9 +11,9 @@ from pysnn_hw.golden.reference import pooled as pooled_step
 from pysnn_hw.ir.snn import Pool, Probe
 from pysnn_hw.plan.activity import Activity, core_cycles, pooled
 from pysnn_hw.plan.board import load_board
-from pysnn_hw.plan.cost import core_cost
-from pysnn_hw.plan.folding import plan
+from pysnn_hw.plan.core_cost import core_cost
 from pysnn_hw.plan.memory import block_count
+from pysnn_hw.plan.planner import plan
 from pysnn_hw.plan.tokens import INFERENCE, PROBE, STEP, port_tokens, repeats
 from tests.configurations import configuration
 

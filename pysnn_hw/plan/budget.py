@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a board has left for an accelerator, and what a whole design takes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pysnn_hw.ir.snn import FixedNetwork
+from pysnn_hw.plan.board import Board
+from pysnn_hw.plan.cost import Cost
+from pysnn_hw.plan.network_cost import network_cost
+from pysnn_hw.plan.schedule import Schedule
+
+RESOURCES = ("lut", "bram", "dsp", "spram")
+"""Fields of `Cost` that a board has a limit for; flip-flops come with LUTs."""
+
+LINK_COST = {"ecp5": Cost(lut=1200, ff=700, bram=3), "ice40": Cost(lut=1250, ff=900, bram=4)}
+"""Host link and clock crossings."""
+
+BOOT_COST = {"ecp5": Cost(), "ice40": Cost(lut=450, ff=300, bram=1)}
+"""What loads weights into memories that a bitstream cannot fill, if there are any."""
+
+LUT_LIMIT = {"ecp5": 0.80, "ice40": 0.97}
+"""Share of the LUTs that a design may use and still place and route at speed."""
+
+BLOCK_LIMIT = {"ecp5": 1.0, "ice40": 0.9}
+"""Share of the memory blocks, likewise: the last ones lie far from the logic."""
+
+DSP_PRICE = {"ecp5": 3.0, "ice40": 0.1}
+"""A large device has logic to spare, and the ways to and from the few columns of multipliers would
+limit the clock: they are the last resort there. A small one needs every logic cell."""
+
+_REMEDIES = {
+    "lut": "use fewer weight bits or fewer levels (n), or a larger board",
+    "bram": "use fewer weight bits or a smaller network, or a larger board",
+    "dsp": "use fewer lanes",
+    "spram": "use fewer weight bits or a smaller network, or a larger board",
+}
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """A resource of which the design needs more than the board has."""
+
+    resource: str
+    needed: int
+    available: int
+    remedy: str
+
+    def __str__(self) -> str:
+        return (
+            f"needs {self.needed} {self.resource} of {self.available} "
+            f"({self.needed - self.available} too many); {self.remedy}"
+        )
+
+
+def available(board: Board) -> dict[str, int]:
+    """How much of each of `RESOURCES` a design may take."""
+    budget, family = board.budget, board.device.family
+    return {
+        "lut": int(budget.luts * LUT_LIMIT[family]),
+        "bram": int(budget.bram.count * BLOCK_LIMIT[family]),
+        "dsp": budget.dsps,
+        "spram": budget.spram.count if budget.spram is not None else 0,
+    }
+
+
+def shortfalls(board: Board, cost: Cost) -> tuple[Shortfall, ...]:
+    """The resources of which ``cost`` exceeds the board's budget."""
+    result = []
+    for name, most in available(board).items():
+        needed = round(getattr(cost, name))
+        if needed > most:
+            result.append(Shortfall(name.upper(), needed, most, _REMEDIES[name]))
+    return tuple(result)
+
+
+def surroundings_cost(schedule: Schedule) -> Cost:
+    """What stands around an accelerator: link, clock, and what fills its memories."""
+    booted = any(i.weight_memory == "spram" for core in schedule.cores for i in core.inputs)
+    link = LINK_COST[schedule.family]
+    return link + BOOT_COST[schedule.family] if booted else link
+
+
+def total_cost(net: FixedNetwork, schedule: Schedule) -> Cost:
+    """Cost of a schedule with everything around it."""
+    return network_cost(net, schedule, schedule.family) + surroundings_cost(schedule)
+
+
+def share(board: Board, cost: Cost) -> float:
+    """The largest share of a memory or of the logic that ``cost`` takes."""
+    limits = available(board)
+    return float(max(getattr(cost, n) / max(limits[n], 1) for n in ("lut", "bram", "spram")))
+
+
+def price(board: Board, cost: Cost) -> float:
+    """What ``cost`` is worth on this board: the sum of its shares, scarce things dearer."""
+    limits = available(board)
+    weights = {"lut": 1.0, "bram": 1.0, "dsp": DSP_PRICE[board.device.family], "spram": 0.3}
+    return float(sum(weights[n] * getattr(cost, n) / max(limits[n], 1) for n in RESOURCES))

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The planner: cores, lanes, banks, lane kinds and memories for a board's budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pysnn_hw.config import Objective
+from pysnn_hw.ir.snn import FixedNetwork
+from pysnn_hw.plan.activity import Activity
+from pysnn_hw.plan.board import Board
+from pysnn_hw.plan.budget import price, share
+from pysnn_hw.plan.prediction import Plan, evaluate
+from pysnn_hw.plan.problem import Problem
+
+
+def plan(
+    net: FixedNetwork,
+    board: Board,
+    activity: Activity,
+    *,
+    target_cycles: float | None = None,
+    objective: Objective = "balanced",
+) -> Plan:
+    """Lay ``net`` out on ``board``.
+
+    Parameters
+    ----------
+    net
+        The network.
+    board
+        Its budget is the limit.
+    activity
+        Spike trains of sample images (calibration images, some tens).
+    target_cycles
+        Wanted cycles between images: the cheapest design that reaches it, or the fastest that fits
+        if none does (a target of 0 asks for just that). It takes the place of ``objective``.
+    objective
+        See `Objective`.
+
+    Returns
+    -------
+    Plan
+        If nothing fits: the smallest, with its shortfalls.
+    """
+    problem = Problem(net, board, activity)
+    found = problem.designs(target_cycles, objective)
+    if not found:
+        return evaluate(net, problem.smallest(), board, activity)
+    plans = [evaluate(net, schedule, board, activity) for schedule in found]
+    fitting = [p for p in plans if p.fits] or plans
+    if target_cycles is not None or objective == "throughput":
+        reached = [p for p in fitting if p.cycles_per_image <= (target_cycles or 0)]
+        if reached:
+            return min(reached, key=lambda p: price(board, p.cost))
+        return min(fitting, key=lambda p: p.cycles_per_image)
+    return min(fitting, key=_merit(board, objective))
+
+
+def _merit(board: Board, objective: Objective) -> Callable[[Plan], float]:
+    if objective == "latency":
+        return lambda p: p.latency_cycles
+    if objective == "smallest":
+        return lambda p: price(board, p.cost)
+    return lambda p: p.cycles_per_image * share(board, p.cost)

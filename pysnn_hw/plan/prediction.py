@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a schedule is predicted to do and to cost on a board."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pysnn_hw.ir.snn import FixedNetwork
+from pysnn_hw.plan.activity import Activity, CoreCycles, core_cycles
+from pysnn_hw.plan.board import Board
+from pysnn_hw.plan.budget import Shortfall, shortfalls, total_cost
+from pysnn_hw.plan.cost import Cost
+from pysnn_hw.plan.cycles import chain_timing
+from pysnn_hw.plan.layer_cycles import shared_core_cycles
+from pysnn_hw.plan.layers import layer_program
+from pysnn_hw.plan.schedule import CorePlan, Schedule
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A schedule with what it is predicted to do and cost.
+
+    Attributes
+    ----------
+    cycles
+        Mean busy cycles per image of each core on the sample images.
+    cycles_per_image
+        Mean interval between the results of consecutive sample images (`chain_timing`).
+    latency_cycles
+        From the first integer of an image to its last score, in an idle accelerator.
+    cost
+        Predicted resources, link included.
+    shortfalls
+        Empty if the design fits the board.
+    """
+
+    schedule: Schedule
+    board: Board
+    cycles: tuple[CoreCycles, ...]
+    cycles_per_image: float
+    latency_cycles: float
+    cost: Cost
+    shortfalls: tuple[Shortfall, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the board holds it."""
+        return not self.shortfalls
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that ``pysnn-hw plan --json`` prints."""
+        cores = []
+        for core, cycles in zip(self.schedule.cores, self.cycles, strict=True):
+            cores.append(
+                {
+                    "layers": list(core.populations),
+                    "lanes": core.lanes,
+                    "taps": core.banks[0] * core.banks[1],
+                    "lane_kind": core.lane_kind,
+                    "cycles": round(cycles.total, 1),
+                    "accumulate_cycles": round(cycles.accumulate, 1),
+                    "fire_cycles": round(cycles.fire, 1),
+                }
+            )
+        return {
+            "board": self.board.name,
+            "cores": cores,
+            "cycles_per_image": round(self.cycles_per_image, 1),
+            "latency_cycles": round(self.latency_cycles, 1),
+            "lut": round(self.cost.lut),
+            "bram": self.cost.bram,
+            "dsp": self.cost.dsp,
+            "spram": self.cost.spram,
+            "fits": self.fits,
+            "shortfalls": [str(s) for s in self.shortfalls],
+            "schedule": self.schedule.to_json(),
+        }
+
+
+def evaluate(net: FixedNetwork, schedule: Schedule, board: Board, activity: Activity) -> Plan:
+    """Predict what a given schedule does and costs on a board."""
+    cycles = tuple(busy_cycles(net, schedule, activity, core) for core in schedule.cores)
+    cost = total_cost(net, schedule)
+    timing = chain_timing(net, schedule, activity)
+    # The first interval still fills the pipeline; a single sample has only its latency.
+    interval = timing.interval[1:] if activity.images > 2 else timing.latency
+    return Plan(
+        schedule,
+        board,
+        cycles,
+        float(interval.mean()),
+        float(timing.latency[0]),
+        cost,
+        shortfalls(board, cost),
+    )
+
+
+def busy_cycles(
+    net: FixedNetwork, schedule: Schedule, activity: Activity, core: CorePlan
+) -> CoreCycles:
+    """Mean busy cycles per image of a core, shared or not, on the sample images."""
+    if core.shared:
+        return shared_core_cycles(layer_program(net, core), activity, core.lane_kind)
+    return core_cycles(net, schedule, activity, core)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a core that runs several layers in turn costs."""
+
+from __future__ import annotations
+
+from pysnn_hw.ir.widths import signed_bits
+from pysnn_hw.plan.cost import Cost, cells, fire_cost, lane_cost, membrane_cost, memory_cost
+from pysnn_hw.plan.latency import fire_latency, value_bits
+from pysnn_hw.plan.layers import LayerProgram
+from pysnn_hw.plan.memory import Family, tiling
+from pysnn_hw.plan.schedule import LaneKind
+
+
+def shared_core_cost(program: LayerProgram, lane_kind: LaneKind, family: Family) -> Cost:
+    """Predicted cost of the core of ``program``."""
+    lanes, banks = program.lanes, program.banks
+    value = value_bits(program.spike_range)
+    signed = program.spike_range[0] < 0
+    total = _weights(program, family)
+    lane = lane_cost(family, lane_kind, _weight_bits(program), value, signed)
+    for _ in range(lanes * banks):
+        total = total + lane
+    total = total + membrane_cost(
+        family, lanes, banks, "block", program.bank_words, program.bits, 1
+    )
+    total = total + memory_cost(family, "block", program.spikes.words, lanes * value)
+    total = total + _walk(program, family, value) + _fire(program, value)
+    for layer in program.layers:
+        if layer.sends:
+            total = total + Cost(lut=lanes * (value * 2.2 + 4) + 60, ff=lanes * value * 3 + 60)
+    for _ in program.outside:
+        total = total + Cost(lut=lanes * value + 80, ff=lanes * value * 2 + 60)  # collector
+    return cells(total, family)
+
+
+def _weight_bits(program: LayerProgram) -> int:
+    found = [p.projection.weight for p in program.passes]
+    low, high = min(int(w.min()) for w in found), max(int(w.max()) for w in found)
+    return max(2, signed_bits(low, high))
+
+
+def _weights(program: LayerProgram, family: Family) -> Cost:
+    """Memory, choice between its rows, rotation to the banks."""
+    depth = sum(p.geometry.weight_depth for p in program.passes)
+    width = program.lanes * program.banks * _weight_bits(program)
+    rows, row_depth = tiling(family, depth, width)
+    blocks = sum(
+        memory_cost(family, "block", min(row_depth, depth - row_depth * k), width).bram
+        for k in range(rows)
+    )
+    choose = 0.6 * (rows - 1) * width
+    turn = 0.6 * (program.banks - 1) * width
+    return Cost(lut=choose + turn, ff=(rows + 2) * width, bram=blocks)
+
+
+def _walk(program: LayerProgram, family: Family, value: int) -> Cost:
+    """Descriptors, tables, reader, walker."""
+    address = (program.bank_words - 1).bit_length()
+    depth = sum(p.geometry.weight_depth for p in program.passes)
+    weight, banks, lanes = (depth - 1).bit_length(), program.banks, program.lanes
+    row = banks * address + banks * 2 + weight + 8
+    tables = Cost()
+    for rows in (program.y_rows, program.x_rows):
+        tables = tables + memory_cost(family, "block", len(rows), row)
+    descriptors = 4 * len(program.passes) + 4 * len(program.layers)
+    logic = Cost(
+        lut=500 + descriptors + banks * address * 5 + weight * 8 + lanes * (value * 2 + 5),
+        ff=500 + banks * (address * 6 + 8) + weight * 8 + lanes * value * 4,
+    )
+    return tables + logic
+
+
+def _fire(program: LayerProgram, value: int) -> Cost:
+    """Constants, what is added at firing, the pipeline."""
+    lanes, bits = program.lanes, program.bits
+    neuron = max((run.population for run in program.layers), key=lambda p: p.spike_max)
+    stages = fire_latency(neuron, clamp=False)
+    theta = int(program.constants("threshold").max()).bit_length()
+    start, bias = (program.constants(n) for n in ("start", "bias"))
+    width = lanes * (
+        theta
+        + signed_bits(int(start.min()), int(start.max()))
+        + signed_bits(int(bias.min()), int(bias.max()))
+    )
+    total = memory_cost("ecp5", "lut", len(start), width, rom=True)
+    total = total + fire_cost(lanes, 2, bits, stages, False)
+    total = total + Cost(lut=lanes * bits * 3, ff=lanes * (bits * 4 + theta * (3 + stages)))
+    factors = [run.residual.factors for run in program.layers if run.residual is not None]
+    if factors:
+        factor = max(signed_bits(int(f.min()), int(f.max())) for f in factors)
+        product = lane_cost("ecp5", "lut", factor, value, program.spike_range[0] < 0)
+        words = memory_cost("ecp5", "lut", len(start), lanes * factor, rom=True)
+        total = total + words + Cost(lut=lanes * product.lut, ff=lanes * product.ff)
+    return total
