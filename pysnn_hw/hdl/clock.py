@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Phase-locked loops: which settings reach a wanted clock, and the gates that make it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -135,7 +135,7 @@ def _ice40_filter_range(detector_hz: Fraction) -> int:
     return 1 + sum(detector_hz >= limit * 1_000_000 for limit in limits_mhz)
 
 
-_CANDIDATES = {
+_CANDIDATES: Mapping[str, Callable[[int], Iterator[PllSettings]]] = {
     "EHXPLLL": _ecp5_candidates,
     "SB_PLL40_2_PAD": partial(_ice40_candidates, "SB_PLL40_2_PAD"),
     "SB_PLL40_CORE": partial(_ice40_candidates, "SB_PLL40_CORE"),

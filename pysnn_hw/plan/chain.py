@@ -19,6 +19,7 @@ from numba import njit
 
 from pysnn_hw.ir.snn import Array
 from pysnn_hw.plan.budget import RESOURCES
+from pysnn_hw.plan.cost import Cost
 from pysnn_hw.plan.options import Option
 
 Cut = tuple[int, bool]
@@ -41,9 +42,10 @@ class Leg:
 
 @dataclass(frozen=True)
 class Chain:
-    """Options that follow each other."""
+    """Options that follow each other, and what they cost together (flip-flops left out)."""
 
     options: tuple[Option, ...]
+    cost: Cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,13 +138,15 @@ class ChainSearch:
         )
 
     def _trace(self, fronts: dict[Cut, _Front], cut: Cut, number: int) -> Chain:
+        lut, bram, dsp, spram = fronts[cut].costs[number]
+        cost = Cost(lut=float(lut), bram=int(bram), dsp=int(dsp), spram=int(spram))
         found: list[Option] = []
         while cut != self._first:
             front = fronts[cut]
             leg = self._legs[front.leg[number]]
             found.append(leg.options[front.option[number]])
             cut, number = leg.start, front.before[number]
-        return Chain(tuple(reversed(found)))
+        return Chain(tuple(reversed(found)), cost)
 
 
 def _start() -> _Front:

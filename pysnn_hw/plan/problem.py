@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +26,7 @@ from pysnn_hw.plan.budget import (
 from pysnn_hw.plan.chain import Chain, ChainSearch, Leg
 from pysnn_hw.plan.cost import Cost
 from pysnn_hw.plan.network_cost import outer_cost
-from pysnn_hw.plan.options import dedicated_options, shared_options
+from pysnn_hw.plan.options import Option, dedicated_options, shared_options
 from pysnn_hw.plan.schedule import Schedule, outgoing_pool, simple_schedule
 
 CANDIDATES = 4
@@ -50,24 +52,37 @@ class Problem:
         self._net, self._board = net, board
         self._base = replace(simple_schedule(net), family=board.device.family)
         self._pooled = [_pooling(net, self._base, k) for k in range(len(net.populations))]
-        legs = [*self._dedicated(activity), *self._shared(activity)]
-        count = len(net.populations)
-        last = [(count, pooled) for pooled in self._pooled[-1]]
-        self._searches = [ChainSearch(_without_spram(legs), (0, False), last)]
-        if board.budget.spram is not None:  # which needs what fills it
-            self._searches.append(ChainSearch(legs, (0, False), last))
+        self._legs = [*self._dedicated(activity), *self._shared(activity)]
+        self._searches = self._prepared(self._legs)
+
+    def legs(self, pick: Callable[[tuple[Option, ...]], Sequence[Option]]) -> list[Leg]:
+        """All legs, each with the options that ``pick`` takes of its own."""
+        return [replace(leg, options=tuple(pick(leg.options))) for leg in self._legs]
+
+    def of(self, legs: list[Leg]) -> Problem:
+        """The same problem with other legs."""
+        other = copy(self)
+        other._legs, other._searches = legs, self._prepared(legs)
+        return other
+
+    def _prepared(self, legs: list[Leg]) -> list[ChainSearch]:
+        last = [(len(self._net.populations), pooled) for pooled in self._pooled[-1]]
+        searches = [ChainSearch(_without_spram(legs), (0, False), last)]
+        if self._board.budget.spram is not None:  # which needs what fills it
+            searches.append(ChainSearch(legs, (0, False), last))
+        return searches
 
     def designs(self, target: float | None, objective: Objective) -> list[Schedule]:
         """The most promising designs that fit, most promising first; none if nothing fits."""
         if target is not None or objective == "throughput":
             return self._fastest(target or 0.0)
         if objective == "smallest":
-            found = self._cheapest(np.inf)
+            found = self.cheapest(np.inf)
             return [] if found is None else [found[0]]
         floor = float(arrival_cycles(self._net))
         rated = []
         for pace in _ladder(self._paces(floor)):
-            found = self._cheapest(pace)
+            found = self.cheapest(pace)
             if found is not None:
                 schedule, cost = found
                 rated.append(
@@ -80,7 +95,7 @@ class Problem:
         """The cheapest design, whatever the board has."""
         endless = dict.fromkeys(RESOURCES, np.inf)
         chains = [c for search in self._searches for c in search.front(np.inf, endless)]
-        return self._schedule(min(chains, key=lambda c: price(self._board, _cost(c))))
+        return self._schedule(min(chains, key=lambda c: price(self._board, c.cost)))
 
     def _fastest(self, target: float) -> list[Schedule]:
         """Designs at the smallest pace of at least ``target`` that fits, and a little above."""
@@ -88,13 +103,13 @@ class Problem:
         low, high = 0, len(paces)
         while low < high:
             middle = (low + high) // 2
-            if self._cheapest(paces[middle]) is None:
+            if self.cheapest(paces[middle]) is None:
                 low = middle + 1
             else:
                 high = middle
         found = []
         for pace in _ladder(paces[low:])[:CANDIDATES]:
-            design = self._cheapest(pace)
+            design = self.cheapest(pace)
             if design is not None:
                 found.append(design[0])
         return found
@@ -102,12 +117,12 @@ class Problem:
     def _paces(self, floor: float) -> list[float]:
         return sorted({max(floor, p) for search in self._searches for p in search.paces})
 
-    def _cheapest(self, pace: float) -> tuple[Schedule, Cost] | None:
+    def cheapest(self, pace: float) -> tuple[Schedule, Cost] | None:
         """The cheapest design of that pace which fits, and its cost."""
         best: tuple[float, Chain] | None = None
         for number, search in enumerate(self._searches):
             for chain in search.front(pace, self._budget(booted=number > 0)):
-                worth = price(self._board, _cost(chain))
+                worth = price(self._board, chain.cost)
                 if best is None or worth < best[0]:
                     best = worth, chain
         if best is None:
@@ -158,13 +173,6 @@ class Problem:
                         break  # longer ones only need more
                     legs.append(Leg((start, False), (end, False), tuple(options)))
         return legs
-
-
-def _cost(chain: Chain) -> Cost:
-    total = Cost()
-    for option in chain.options:
-        total = total + option.cost
-    return total
 
 
 def _without_spram(legs: list[Leg]) -> list[Leg]:
