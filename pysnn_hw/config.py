@@ -18,9 +18,6 @@ Backend = Literal["golden", "verilator"]
 Ports = Literal["stream", "axi"]
 Price = Literal["sops", "cycles"]
 Objective = Literal["balanced", "throughput", "latency", "smallest"]
-"""What makes a plan the best: most images per second for the share of the board that it takes
-(which also keeps place-and-route short), most images per second, the earliest result, least
-resources."""
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,7 @@ class Bench:
             with working() as progress:
                 self.nets[key] = convert(
                     self.graph,
-                    self.train[:CALIBRATION_IMAGES] if training is None else _mirrored(self.train),
+                    self.train[:CALIBRATION_IMAGES] if training is None else mirrored(self.train),
                     timesteps=case.timesteps,
                     levels=case.levels,
                     method=case.method,
@@ -201,7 +201,7 @@ class Bench:
         return float(100 * (np.concatenate(found) == self.labels).mean())
 
 
-def _mirrored(images: Array) -> Array:
+def mirrored(images: Array) -> Array:
     """Every other image left to right, as seen in a mirror."""
     images = images.copy()
     images[1::2] = images[1::2, ..., ::-1]

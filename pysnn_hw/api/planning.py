@@ -21,8 +21,10 @@ from pysnn_hw.pipeline.files import write_json
 from pysnn_hw.plan import Activity, Board, Plan, Schedule, load_board
 from pysnn_hw.progress import Progress, silent
 
-SAMPLE_IMAGES = 64
-"""Calibration images whose spikes the prediction of cycles rests on."""
+SAMPLE_IMAGES = (12, 64)
+"""Calibration images whose spikes the prediction of cycles rests on: least and most."""
+SAMPLE_MACS = 600e6
+"""Dense operations of them all together, if that lies between: a plan takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Planning:
         Predicted use of the board's resources, host link included.
     fits, shortfalls
         Whether the board holds it; if not, what is missing and what helps.
+    advice
+        What sets the pace, which resource binds, what would help.
     schedule
         The document that `generate`, `verify` and `build` take.
     """
@@ -70,6 +74,7 @@ class Planning:
     spram: int
     fits: bool
     shortfalls: tuple[str, ...]
+    advice: tuple[str, ...]
     schedule: Mapping[str, Any]
 
 
@@ -147,12 +152,16 @@ def planning(planned: Plan, sample: str) -> Planning:
         spram=cost.spram,
         fits=planned.fits,
         shortfalls=tuple(map(str, planned.shortfalls)),
+        advice=planned.advice,
         schedule=planned.schedule.to_json(),
     )
 
 
-def sample_activity(net: FixedNetwork, dataset: Dataset, count: int = SAMPLE_IMAGES) -> Activity:
-    """Spikes of ``count`` calibration images, spread over the data set."""
+def sample_activity(net: FixedNetwork, dataset: Dataset) -> Activity:
+    """Spikes of some calibration images, spread over the data set."""
+    macs = sum(p.as_conv(net.shape_of(p.source)).macs for p in net.projections)
+    least, most = SAMPLE_IMAGES
+    count = min(max(int(SAMPLE_MACS / (macs * net.total_steps)), least), most)
     images = dataset.x_test if dataset.x_train is None else dataset.x_train
     sample = spread(images, count)
     result = simulate(net, sample, trace=True)

@@ -73,6 +73,7 @@ def planning(result: Planning) -> Iterator[Table | str]:
         f"{result.lut:,} LUT, {result.bram} block RAM, {result.dsp} DSP, {result.spram} SPRAM"
     )
     yield from (f"does not fit: {text}" for text in result.shortfalls)
+    yield from result.advice
 
 
 def generate(

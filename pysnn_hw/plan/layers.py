@@ -10,7 +10,7 @@ added while its target fires and costs no cycle.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -234,6 +234,8 @@ def layer_program(net: FixedNetwork, core: CorePlan) -> LayerProgram:
     return LayerProgram(net, core.lanes, count, tuple(layers), outside, spikes)
 
 
+# A planner tries the same layers in many cores.
+@lru_cache(maxsize=8192)
 def _geometry(
     net: FixedNetwork, projection: Projection, lanes: int, banks: tuple[int, int, int]
 ) -> RotatedGeometry:
@@ -243,6 +245,7 @@ def _geometry(
     return rotated_geometry(where, view, shape, projection.pool, lanes, banks)
 
 
+@lru_cache(maxsize=8192)
 def _arrangement(
     net: FixedNetwork, population: Population, lanes: int, banks: int
 ) -> tuple[int, int, int]:

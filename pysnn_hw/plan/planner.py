@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from pysnn_hw.config import Objective
 from pysnn_hw.ir.snn import FixedNetwork
 from pysnn_hw.plan.activity import Activity
+from pysnn_hw.plan.advice import advise
 from pysnn_hw.plan.board import Board
 from pysnn_hw.plan.budget import price, share
 from pysnn_hw.plan.prediction import Plan, evaluate
-from pysnn_hw.plan.problem import Problem
+from pysnn_hw.plan.problem import Objective, Problem
 
 
 def plan(
@@ -44,9 +45,20 @@ def plan(
         If nothing fits: the smallest, with its shortfalls.
     """
     problem = Problem(net, board, activity)
-    found = problem.designs(target_cycles, objective)
-    if not found:
-        return evaluate(net, problem.smallest(), board, activity)
+    found = _chosen(problem, net, board, activity, target_cycles, objective)
+    return replace(found, advice=advise(problem, found))
+
+
+def _chosen(
+    problem: Problem,
+    net: FixedNetwork,
+    board: Board,
+    activity: Activity,
+    target_cycles: float | None,
+    objective: Objective,
+) -> Plan:
+    """The best of the most promising designs, by their exact timing; the smallest if none fits."""
+    found = problem.designs(target_cycles, objective) or [problem.smallest()]
     plans = [evaluate(net, schedule, board, activity) for schedule in found]
     fitting = [p for p in plans if p.fits] or plans
     if target_cycles is not None or objective == "throughput":

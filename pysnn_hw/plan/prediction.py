@@ -33,6 +33,8 @@ class Plan:
         Predicted resources, link included.
     shortfalls
         Empty if the design fits the board.
+    advice
+        Sentences for the user: what sets the pace, what binds, what would help.
     """
 
     schedule: Schedule
@@ -42,6 +44,7 @@ class Plan:
     latency_cycles: float
     cost: Cost
     shortfalls: tuple[Shortfall, ...]
+    advice: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -74,6 +77,7 @@ class Plan:
             "spram": self.cost.spram,
             "fits": self.fits,
             "shortfalls": [str(s) for s in self.shortfalls],
+            "advice": list(self.advice),
             "schedule": self.schedule.to_json(),
         }
 

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
-from pysnn_hw.config import Objective
 from pysnn_hw.ir.snn import INPUT, FixedNetwork
 from pysnn_hw.plan.activity import Activity
 from pysnn_hw.plan.board import Board
@@ -20,7 +20,6 @@ from pysnn_hw.plan.budget import (
     available,
     price,
     share,
-    shortfalls,
     total_cost,
 )
 from pysnn_hw.plan.chain import Chain, ChainSearch, Leg
@@ -28,6 +27,16 @@ from pysnn_hw.plan.cost import Cost
 from pysnn_hw.plan.network_cost import outer_cost
 from pysnn_hw.plan.options import Option, dedicated_options, shared_options
 from pysnn_hw.plan.schedule import Schedule, outgoing_pool, simple_schedule
+
+Objective = Literal["balanced", "throughput", "latency", "smallest"]
+"""What makes a design the best: images per second for the share of the board that it takes (which
+also keeps place-and-route short), images per second, the earliest result, least resources."""
+
+NO_MORE: Mapping[str, float] = {}
+"""Of no resource is there more than the board has."""
+
+MARGINS = (1.0, 0.97, 0.92, 0.8)
+"""Shares of a wanted pace at which designs are sought: cores also wait for each other."""
 
 CANDIDATES = 4
 """Designs whose timing is computed exactly before one of them is chosen."""
@@ -49,7 +58,7 @@ class Problem:
     """
 
     def __init__(self, net: FixedNetwork, board: Board, activity: Activity) -> None:
-        self._net, self._board = net, board
+        self.net, self._board = net, board
         self._base = replace(simple_schedule(net), family=board.device.family)
         self._pooled = [_pooling(net, self._base, k) for k in range(len(net.populations))]
         self._legs = [*self._dedicated(activity), *self._shared(activity)]
@@ -66,7 +75,7 @@ class Problem:
         return other
 
     def _prepared(self, legs: list[Leg]) -> list[ChainSearch]:
-        last = [(len(self._net.populations), pooled) for pooled in self._pooled[-1]]
+        last = [(len(self.net.populations), pooled) for pooled in self._pooled[-1]]
         searches = [ChainSearch(_without_spram(legs), (0, False), last)]
         if self._board.budget.spram is not None:  # which needs what fills it
             searches.append(ChainSearch(legs, (0, False), last))
@@ -74,22 +83,39 @@ class Problem:
 
     def designs(self, target: float | None, objective: Objective) -> list[Schedule]:
         """The most promising designs that fit, most promising first; none if nothing fits."""
+        if target:
+            wanted = [self.cheapest(part * target) for part in MARGINS]
+            reached = [design[0] for design in wanted if design is not None]
+            return list(dict.fromkeys(reached)) or self._fastest()
         if target is not None or objective == "throughput":
-            return self._fastest(target or 0.0)
+            return self._fastest()
         if objective == "smallest":
             found = self.cheapest(np.inf)
             return [] if found is None else [found[0]]
-        floor = float(arrival_cycles(self._net))
-        rated = []
-        for pace in _ladder(self._paces(floor)):
-            found = self.cheapest(pace)
-            if found is not None:
-                schedule, cost = found
-                rated.append(
-                    (pace * (objective == "latency" or share(self._board, cost)), schedule)
-                )
+        if objective == "latency":
+            return self._varied()
+        rated = [
+            (pace * share(self._board, cost), schedule)
+            for pace, schedule, cost in self._ladder_of_designs()
+        ]
         rated.sort(key=lambda r: r[0])
         return [schedule for _, schedule in rated[:CANDIDATES]]
+
+    def _varied(self) -> list[Schedule]:
+        """The fastest designs, and some from all along the ladder of paces."""
+        slower = [schedule for _, schedule, _ in self._ladder_of_designs()]
+        some = np.linspace(0, len(slower) - 1, min(len(slower), 2 * CANDIDATES)).round()
+        found = [*self._fastest(), *(slower[int(k)] for k in some)]
+        return list(dict.fromkeys(found))
+
+    def _ladder_of_designs(self) -> list[tuple[float, Schedule, Cost]]:
+        """The cheapest design that fits, of each pace at which images can come; with its cost."""
+        found = []
+        for pace in _ladder(self._paces(float(arrival_cycles(self.net)))):
+            design = self.cheapest(pace)
+            if design is not None:
+                found.append((pace, *design))
+        return found
 
     def smallest(self) -> Schedule:
         """The cheapest design, whatever the board has."""
@@ -97,18 +123,31 @@ class Problem:
         chains = [c for search in self._searches for c in search.front(np.inf, endless)]
         return self._schedule(min(chains, key=lambda c: price(self._board, c.cost)))
 
-    def _fastest(self, target: float) -> list[Schedule]:
-        """Designs at the smallest pace of at least ``target`` that fits, and a little above."""
-        paces = self._paces(target)
+    def fastest_pace(self, more: Mapping[str, float] = NO_MORE) -> float:
+        """Cycles per image of the fastest design that fits; infinite if none does.
+
+        ``more`` are factors on what there is of some resources.
+        """
+        paces = self._paces(0.0)
+        first = self._first_possible(paces, more)
+        return paces[first] if first < len(paces) else np.inf
+
+    def _first_possible(self, paces: list[float], more: Mapping[str, float]) -> int:
+        """Index of the smallest pace that fits: what fits at one fits at all larger ones."""
         low, high = 0, len(paces)
         while low < high:
             middle = (low + high) // 2
-            if self.cheapest(paces[middle]) is None:
+            if self._cheapest_chain(paces[middle], more) is None:
                 low = middle + 1
             else:
                 high = middle
+        return low
+
+    def _fastest(self) -> list[Schedule]:
+        """Designs at the smallest pace that fits, and a little above."""
+        paces = self._paces(0.0)
         found = []
-        for pace in _ladder(paces[low:])[:CANDIDATES]:
+        for pace in _ladder(paces[self._first_possible(paces, NO_MORE) :])[:CANDIDATES]:
             design = self.cheapest(pace)
             if design is not None:
                 found.append(design[0])
@@ -119,32 +158,37 @@ class Problem:
 
     def cheapest(self, pace: float) -> tuple[Schedule, Cost] | None:
         """The cheapest design of that pace which fits, and its cost."""
-        best: tuple[float, Chain] | None = None
-        for number, search in enumerate(self._searches):
-            for chain in search.front(pace, self._budget(booted=number > 0)):
-                worth = price(self._board, chain.cost)
-                if best is None or worth < best[0]:
-                    best = worth, chain
-        if best is None:
+        chain = self._cheapest_chain(pace, NO_MORE)
+        if chain is None:
             return None
-        schedule = self._schedule(best[1])
-        cost = total_cost(self._net, schedule)
-        return None if shortfalls(self._board, cost) else (schedule, cost)
+        schedule = self._schedule(chain)
+        return schedule, total_cost(self.net, schedule)
 
-    def _budget(self, *, booted: bool) -> dict[str, float]:
+    def _cheapest_chain(self, pace: float, more: Mapping[str, float]) -> Chain | None:
+        chains = [
+            chain
+            for number, search in enumerate(self._searches)
+            for chain in search.front(pace, self._budget(more, booted=number > 0))
+        ]
+        return min(chains, key=lambda c: price(self._board, c.cost), default=None)
+
+    def _budget(self, more: Mapping[str, float], *, booted: bool) -> dict[str, float]:
         """What is left for cores."""
         family = self._board.device.family
-        around = outer_cost(self._net, family) + LINK_COST[family]
+        around = outer_cost(self.net, family) + LINK_COST[family]
         if booted:
             around = around + BOOT_COST[family]
-        return {n: most - getattr(around, n) for n, most in available(self._board).items()}
+        return {
+            name: most * more.get(name, 1.0) - getattr(around, name)
+            for name, most in available(self._board).items()
+        }
 
     def _schedule(self, chain: Chain) -> Schedule:
         return replace(self._base, cores=tuple(o.core for o in chain.options))
 
     def _dedicated(self, activity: Activity) -> list[Leg]:
         legs = []
-        for k, population in enumerate(self._net.populations):
+        for k, population in enumerate(self.net.populations):
             before = self._pooled[k - 1] if k else (False,)
             for pooled_before in before:
                 for pooled in self._pooled[k]:
@@ -154,21 +198,21 @@ class Problem:
                         cores[k - 1] = replace(cores[k - 1], pool_at_sender=pooled_before)
                     base = replace(self._base, cores=tuple(cores))
                     options = dedicated_options(
-                        self._net, self._board, base, population.name, activity
+                        self.net, self._board, base, population.name, activity
                     )
                     legs.append(Leg((k, pooled_before), (k + 1, pooled), tuple(options)))
         return legs
 
     def _shared(self, activity: Activity) -> list[Leg]:
-        names = [p.name for p in self._net.populations]
-        cuts = [k for k in range(1, len(names)) if _is_cut(self._net, k)]
+        names = [p.name for p in self.net.populations]
+        cuts = [k for k in range(1, len(names)) if _is_cut(self.net, k)]
         cuts = [k for k in cuts if False in self._pooled[k - 1]]
         legs = []
         for i, start in enumerate(cuts):
             for end in cuts[i + 1 :]:
                 if end - start > 1:
                     inside = names[start:end]
-                    options = shared_options(self._net, self._board, inside, activity)
+                    options = shared_options(self.net, self._board, inside, activity)
                     if not options:
                         break  # longer ones only need more
                     legs.append(Leg((start, False), (end, False), tuple(options)))
