@@ -11,11 +11,6 @@ from pathlib import Path
 from pysnn_hw.errors import ToolError
 from pysnn_hw.plan.board import Board
 
-_LOADER_BOARDS = {
-    "amaranth_boards.icebreaker:ICEBreakerPlatform": "ice40_generic",
-    "amaranth_boards.ulx3s:ULX3S_12F_Platform": "ulx3s",
-    "amaranth_boards.ulx3s:ULX3S_85F_Platform": "ulx3s",
-}
 _HINTS = {
     "ice40": "apt install fpga-icestorm (iceprog) or openfpgaloader, brew install the same",
     "ecp5": "apt install openfpgaloader, or brew install openfpgaloader",
@@ -78,6 +73,5 @@ def _command(bitstream: Path, board: Board, volatile: bool) -> list[str]:
     loader = shutil.which("openFPGALoader")
     if loader is None:
         raise ToolError("openFPGALoader", "is not on PATH", _HINTS[board.device.family])
-    name = _LOADER_BOARDS.get(board.platform)
-    which = [] if name is None else ["-b", name]
+    which = ["-b", board.loader_name] if board.loader_name else []
     return [loader, *which, *([] if volatile else ["-f"]), str(bitstream)]

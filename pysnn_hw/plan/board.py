@@ -128,6 +128,8 @@ class Board(_Table):
         ``module:class`` of its Amaranth platform.
     source
         The public documents that pins and budget come from.
+    loader_name
+        What openFPGALoader calls the board; empty if it has no name for it.
     flash
         Present where memories are loaded from the flash at power-up.
     """
@@ -136,6 +138,7 @@ class Board(_Table):
     title: str
     platform: str = Field(pattern=r"^[\w.]+:\w+$")
     source: str
+    loader_name: str = ""
     device: Device
     budget: Budget
     clock: ClockInput

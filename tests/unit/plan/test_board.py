@@ -11,8 +11,8 @@ from pysnn_hw.plan.board import list_boards, load_board
 from pysnn_hw.resources import resource
 
 
-def test_three_boards_come_with_the_package():
-    assert {"icebreaker", "ulx3s-12f", "ulx3s-85f"} <= set(list_boards())
+def test_boards_come_with_the_package():
+    assert {"icebreaker", "hx8k", "orangecrab", "ulx3s-12f", "ulx3s-85f"} <= set(list_boards())
 
 
 @pytest.mark.parametrize("name", list_boards())
