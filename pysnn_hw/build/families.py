@@ -23,16 +23,17 @@ class Family:
     device_arguments
         Arguments of nextpnr that name the device.
     constraints
-        Suffix of the constraint file, and nextpnr's option for it.
+        Suffix of the constraint file, and nextpnr's arguments for one.
     textual
-        Suffix of nextpnr's textual bitstream, and the option for it.
+        Suffix of nextpnr's textual bitstream, and the option for it; None if the packer reads the
+        routed netlist.
     bitstream
         Suffix of the bitstream.
     retunes_text
         Whether the PLL of a routed design is changed in the textual bitstream (else in the
-        routed netlist, which nextpnr must then read again).
+        routed netlist, which nextpnr must then read again if there is a textual one).
     pack
-        Arguments of the packer for a textual bitstream and a bitstream.
+        Arguments of the packer for a device, a textual bitstream (or netlist) and a bitstream.
     lut, bram, dsp, spram, ff
         nextpnr's names of the resources; empty if there are none, or none of their own.
     ff_cells
@@ -42,11 +43,11 @@ class Family:
 
     synth: Callable[[Device], str]
     device_arguments: Callable[[Device], tuple[str, ...]]
-    constraints: tuple[str, str]
-    textual: tuple[str, str]
+    constraints: tuple[str, Callable[[str], tuple[str, ...]]]
+    textual: tuple[str, str] | None
     bitstream: str
     retunes_text: bool
-    pack: Callable[[str, str], tuple[str, ...]]
+    pack: Callable[[Device, str, str], tuple[str, ...]]
     lut: str
     bram: str
     dsp: str
@@ -64,6 +65,14 @@ def _ice40_arguments(device: Device) -> tuple[str, ...]:
     return ("--" + device.name.removeprefix("iCE40").lower(), "--package", device.package)
 
 
+def _gowin_arguments(device: Device) -> tuple[str, ...]:
+    return ("--device", device.name, "--vopt", f"family={device.package}")
+
+
+def _gowin_synth(device: Device) -> str:
+    return f"synth_gowin -family {device.package.split('-')[0].lower()} -top top"
+
+
 def _ice40_synth(device: Device) -> str:
     kind = "u -dsp" if "UP" in device.name else "hx"
     # The 8 cells of a tile share one clock enable, so few flip-flops must not have their own.
@@ -74,24 +83,37 @@ FAMILIES: Mapping[str, Family] = {
     "ecp5": Family(
         synth=lambda device: "synth_ecp5 -top top",
         device_arguments=_ecp5_arguments,
-        constraints=("lpf", "--lpf"),
+        constraints=("lpf", lambda file: ("--lpf", file)),
         textual=("config", "--textcfg"),
         bitstream="bit",
         retunes_text=True,
-        pack=lambda text, binary: ("--compress", "--input", text, "--bit", binary),
+        pack=lambda device, text, binary: ("--compress", "--input", text, "--bit", binary),
         lut="TRELLIS_COMB",
         ff="TRELLIS_FF",
         bram="DP16KD",
         dsp="MULT18X18D",
     ),
+    "gowin": Family(
+        synth=_gowin_synth,
+        device_arguments=_gowin_arguments,
+        constraints=("cst", lambda file: ("--vopt", f"cst={file}")),
+        textual=None,
+        bitstream="fs",
+        retunes_text=False,
+        pack=lambda device, netlist, binary: ("-d", device.package, "-o", binary, netlist),
+        lut="LUT4",
+        ff="DFF",
+        bram="BSRAM",
+        dsp="MULT18X18",
+    ),
     "ice40": Family(
         synth=_ice40_synth,
         device_arguments=_ice40_arguments,
-        constraints=("pcf", "--pcf"),
+        constraints=("pcf", lambda file: ("--pcf", file)),
         textual=("asc", "--asc"),
         bitstream="bin",
         retunes_text=False,
-        pack=lambda text, binary: (text, binary),
+        pack=lambda device, text, binary: (text, binary),
         lut="ICESTORM_LC",
         ff_cells="SB_DFF",
         bram="ICESTORM_RAM",

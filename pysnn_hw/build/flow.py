@@ -220,17 +220,19 @@ class _Build:
         return max(done, key=lambda routed: routed.report.fmax_of("clk"))
 
     def route(self, netlist: Path, seed: int) -> _Routed:
-        constraints, constraints_option = self.family.constraints
-        text, text_option = self.family.textual
+        constraints, constraint_arguments = self.family.constraints
         part = f"{self.name}.part.seed{seed}"
         arguments = [
             *self.family.device_arguments(self.board.device),
-            *("--json", netlist.name, constraints_option, f"{self.name}.{constraints}"),
+            *("--json", netlist.name, *constraint_arguments(f"{self.name}.{constraints}")),
             *("--seed", str(seed), "--timing-allow-fail"),
-            *("--report", f"{part}.report.json", text_option, f"{part}.routed.{text}"),
-            *("--write", f"{part}.routed.json"),
+            *("--report", f"{part}.report.json", "--write", f"{part}.routed.json"),
         ]
-        products = ("report.json", f"routed.{text}", "routed.json")
+        products = ["report.json", "routed.json"]
+        if self.family.textual is not None:
+            text, text_option = self.family.textual
+            arguments += [text_option, f"{part}.routed.{text}"]
+            products.append(f"routed.{text}")
         self._stage(
             f"seed{seed}.nextpnr",
             self.tools.nextpnr,
@@ -242,36 +244,45 @@ class _Build:
         return _Routed(seed, read_report(self.path(f"seed{seed}.report.json")))
 
     def pack(self, routed: _Routed, pll: PllSettings) -> Path:
-        text, text_option = self.family.textual
-        stem = f"seed{routed.seed}.routed"
-        if self.family.retunes_text:
-            configuration = self.path(f"{stem}.{text}").read_text(encoding="utf-8")
-            _write(self.path(text), retune_config(configuration, pll))
-        else:
-            netlist = json.loads(self.path(f"{stem}.json").read_text(encoding="utf-8"))
-            retune_netlist(netlist, pll)
-            _write(self.path("retuned.json"), json.dumps(netlist))
-            arguments = [
-                *self.family.device_arguments(self.board.device),
-                *("--json", f"{self.name}.retuned.json", text_option, f"{self.name}.part.{text}"),
-                *("--no-pack", "--no-place", "--no-route"),
-            ]
-            self._stage(
-                "retune",
-                self.tools.nextpnr,
-                arguments,
-                inputs=[self.path("retuned.json")],
-                products=[text],
-            )
+        suffix = self._retuned(routed, pll)
         binary = self.family.bitstream
         self._stage(
             "pack",
             self.tools.packer,
-            self.family.pack(f"{self.name}.{text}", f"{self.name}.part.{binary}"),
-            inputs=[self.path(text)],
+            self.family.pack(
+                self.board.device, f"{self.name}.{suffix}", f"{self.name}.part.{binary}"
+            ),
+            inputs=[self.path(suffix)],
             products=[binary],
         )
         return self.path(binary)
+
+    def _retuned(self, routed: _Routed, pll: PllSettings) -> str:
+        """Suffix of what the packer reads: the routed design with its PLL set."""
+        stem, textual = f"seed{routed.seed}.routed", self.family.textual
+        if textual is not None and self.family.retunes_text:
+            configuration = self.path(f"{stem}.{textual[0]}").read_text(encoding="utf-8")
+            _write(self.path(textual[0]), retune_config(configuration, pll))
+            return textual[0]
+        netlist = json.loads(self.path(f"{stem}.json").read_text(encoding="utf-8"))
+        retune_netlist(netlist, pll)
+        _write(self.path("retuned.json"), json.dumps(netlist))
+        if textual is None:
+            return "retuned.json"
+        text, text_option = textual
+        arguments = [
+            *self.family.device_arguments(self.board.device),
+            *("--json", f"{self.name}.retuned.json", text_option, f"{self.name}.part.{text}"),
+            *("--no-pack", "--no-place", "--no-route"),
+        ]
+        self._stage(
+            "retune",
+            self.tools.nextpnr,
+            arguments,
+            inputs=[self.path("retuned.json")],
+            products=[text],
+        )
+        return text
 
     def flash_image(self, bitstream: Path, contents: bytes) -> Path | None:
         if not contents:

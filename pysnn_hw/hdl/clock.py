@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from typing import Any
 
 from amaranth.hdl import ClockSignal, Const, Elaboratable, Instance, Module, Signal
 from amaranth.lib.cdc import ResetSynchronizer
@@ -21,6 +22,11 @@ _ECP5_OUTPUT_HZ = (3_125_000, 400_000_000)
 _ICE40_VCO_HZ = (533_000_000, 1_066_000_000)
 _ICE40_DETECTOR_HZ = (10_000_000, 133_000_000)
 _ICE40_OUTPUT_HZ = (16_000_000, 275_000_000)
+# What both GW1N and GW2A allow.
+_GOWIN_VCO_HZ = (500_000_000, 1_200_000_000)
+_GOWIN_DETECTOR_HZ = (3_000_000, 400_000_000)
+_GOWIN_OUTPUT_HZ = (4_000_000, 600_000_000)
+_GOWIN_OUTPUT_DIVS = (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class PllSettings:
     Attributes
     ----------
     kind
-        Cell type: ``EHXPLLL``, ``SB_PLL40_2_PAD`` or ``SB_PLL40_CORE``.
+        Cell type: ``EHXPLLL``, ``SB_PLL40_2_PAD``, ``SB_PLL40_CORE`` or ``rPLL``.
     input_hz
         Frequency of the board's oscillator.
     output_hz
@@ -135,10 +141,29 @@ def _ice40_filter_range(detector_hz: Fraction) -> int:
     return 1 + sum(detector_hz >= limit * 1_000_000 for limit in limits_mhz)
 
 
+def _gowin_candidates(input_hz: int) -> Iterator[PllSettings]:
+    for input_div in range(1, 65):
+        detector = Fraction(input_hz, input_div)
+        if not _within(detector, _GOWIN_DETECTOR_HZ):
+            continue
+        for multiple in range(1, 65):
+            output = detector * multiple
+            fitting = (d for d in _GOWIN_OUTPUT_DIVS if _within(output * d, _GOWIN_VCO_HZ))
+            output_div = next(fitting, None)
+            if output_div is not None and _within(output, _GOWIN_OUTPUT_HZ):
+                parameters = {
+                    "IDIV_SEL": input_div - 1,
+                    "FBDIV_SEL": multiple - 1,
+                    "ODIV_SEL": output_div,
+                }
+                yield PllSettings("rPLL", input_hz, output, parameters)
+
+
 _CANDIDATES: Mapping[str, Callable[[int], Iterator[PllSettings]]] = {
     "EHXPLLL": _ecp5_candidates,
     "SB_PLL40_2_PAD": partial(_ice40_candidates, "SB_PLL40_2_PAD"),
     "SB_PLL40_CORE": partial(_ice40_candidates, "SB_PLL40_CORE"),
+    "rPLL": _gowin_candidates,
 }
 
 
@@ -170,6 +195,7 @@ class ClockGenerator(Elaboratable):
             "EHXPLLL": self._ecp5,
             "SB_PLL40_2_PAD": self._ice40_pad,
             "SB_PLL40_CORE": self._ice40_core,
+            "rPLL": partial(self._gowin, platform),
         }
         make = kinds[self.settings.kind]
         m.submodules[PLL_CELL_NAME] = make(m, locked)
@@ -245,5 +271,24 @@ class ClockGenerator(Elaboratable):
             i_RESETB=Const(1),
             i_BYPASS=Const(0),
             o_PLLOUTGLOBAL=ClockSignal("sync"),
+            o_LOCK=locked,
+        )
+
+    def _gowin(self, platform: Any, m: Module, locked: Signal) -> Instance:
+        m.d.comb += ClockSignal("board").eq(self.pin)
+        static = {f"p_DYN_{name}_SEL": "false" for name in ("IDIV", "FBDIV", "ODIV")}
+        unused = ("RESET", "RESET_P", "CLKFB")
+        return Instance(
+            "rPLL",
+            p_FCLKIN=f"{self.settings.input_hz / 1e6:g}",
+            p_DEVICE=platform.family,
+            p_CLKFB_SEL="internal",
+            **static,
+            **{f"p_{name}": value for name, value in self.settings.parameters.items()},
+            i_CLKIN=self.pin,
+            **{f"i_{name}": Const(0) for name in unused},
+            **{f"i_{name}": Const(0, 6) for name in ("FBDSEL", "IDSEL", "ODSEL")},
+            **{f"i_{name}": Const(0, 4) for name in ("PSDA", "DUTYDA", "FDLY")},
+            o_CLKOUT=ClockSignal("sync"),
             o_LOCK=locked,
         )

@@ -40,10 +40,11 @@ class Device(_Table):
     name
         Part number without package and speed.
     package, speed
-        As nextpnr spells them; ``speed`` is empty where a family has one grade.
+        As nextpnr spells them; ``speed`` is empty where a family has one grade, or where the name
+        tells it. For Gowin ``package`` is the die, as the packer calls it.
     """
 
-    family: Literal["ecp5", "ice40"]
+    family: Literal["ecp5", "gowin", "ice40"]
     name: str
     package: str
     speed: str
@@ -96,7 +97,7 @@ class ClockInput(_Table):
 
     resource: str
     hz: int = Field(gt=0)
-    pll: Literal["EHXPLLL", "SB_PLL40_2_PAD", "SB_PLL40_CORE"]
+    pll: Literal["EHXPLLL", "SB_PLL40_2_PAD", "SB_PLL40_CORE", "rPLL"]
     target_hz: int = Field(gt=0)
     enough_hz: int = Field(gt=0)
 

@@ -13,6 +13,7 @@ from pysnn_hw.plan.board import Board
 from pysnn_hw.plan.budget import price, share
 from pysnn_hw.plan.prediction import Plan, evaluate
 from pysnn_hw.plan.problem import Objective, Problem
+from pysnn_hw.plan.queues import deepened
 
 
 def plan(
@@ -60,6 +61,8 @@ def _chosen(
     """The best of the most promising designs, by their exact timing; the smallest if none fits."""
     found = problem.designs(target_cycles, objective) or [problem.smallest()]
     plans = [evaluate(net, schedule, board, activity) for schedule in found]
+    if target_cycles is not None or objective == "throughput":
+        plans = [deepened(net, p, activity) for p in plans]
     fitting = [p for p in plans if p.fits] or plans
     if target_cycles is not None or objective == "throughput":
         reached = [p for p in fitting if p.cycles_per_image <= (target_cycles or 0)]
