@@ -34,10 +34,24 @@ def test_ice40_clock_follows_from_its_dividers_within_the_loop_limits(limit_hz, 
     assert p["FILTER_RANGE"] == 1
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.integers(20_000_000, 400_000_000), st.sampled_from([24_000_000, 27_000_000]))
+def test_gowin_clock_follows_from_its_dividers_within_the_loop_limits(limit_hz, input_hz):
+    pll = best_pll("rPLL", input_hz, limit_hz)
+    p = pll.parameters
+    assert pll.output_hz == Fraction(input_hz, p["IDIV_SEL"] + 1) * (p["FBDIV_SEL"] + 1)
+    assert pll.output_hz <= limit_hz
+    assert 500_000_000 <= pll.output_hz * p["ODIV_SEL"] <= 1_200_000_000
+    assert input_hz / (p["IDIV_SEL"] + 1) >= 3_000_000
+    assert pll.output_hz > 0.9 * limit_hz
+
+
 def test_typical_clocks():
     assert best_pll("EHXPLLL", 25_000_000, 100e6).output_mhz == 100
     assert best_pll("SB_PLL40_2_PAD", 12_000_000, 36.7e6).output_mhz == 36
     assert best_pll("SB_PLL40_2_PAD", 12_000_000, 36.75e6).output_mhz == 36.75
+    assert best_pll("SB_PLL40_CORE", 12_000_000, 36.75e6).output_mhz == 36.75
+    assert best_pll("rPLL", 27_000_000, 55e6).output_mhz == 54
 
 
 def test_out_of_range():
