@@ -68,10 +68,10 @@ def membrane_cost(
     """Membrane banks of ``depth`` words with adders, bypass and the multiplexers of the scan."""
     word = lanes * bits
     per_bit = 1.15  # adder
-    per_bit += 1.0 if min_distance <= 1 else 0.0  # newest sum instead of the operand
+    per_bit += 2.2 if min_distance <= 1 else 0.0  # newest sum instead of the operand
     per_bit += 2.0 if min_distance <= 3 else 0.0  # operand from memory or pipeline
     per_bit += 1.0  # write data: sum or restored
-    flip_flops = 2.0 + (1.0 if min_distance <= 3 else 0.0)
+    flip_flops = 2.0 + (1.0 if min_distance <= 3 else 0.0) + (3.0 if min_distance <= 1 else 0.0)
     memory = memory_cost(family, kind, depth, word)
     one = Cost(lut=word * per_bit + 40, ff=word * flip_flops + 40) + memory
     total = Cost()

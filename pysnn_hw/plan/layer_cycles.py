@@ -138,7 +138,7 @@ def shared_core_cycles(
     return CoreCycles(name, accumulate, fire, overhead)
 
 
-FIRST_STEP = 7
+FIRST_STEP = 9
 """Cycles from the start of a pass to its first step, if its first words hold spikes."""
 
 PASS_CYCLES = 4
@@ -177,6 +177,8 @@ def _pass(steps, counts):  # type: ignore[no-untyped-def]
     two_stages = parts > 1
     running, ending, index = True, False, 0
     read, fetch, out = none, none, none
+    # Skid buffers before and behind the splitter: what is on offer, what waits.
+    word, word_spare, spike, spike_spare = none, none, none, none
     # Splitter: parts of the held word, spikes of the held part.
     held, parts_left, part = none, 0, 0
     current, left = none, 0
@@ -187,11 +189,12 @@ def _pass(steps, counts):  # type: ignore[no-untyped-def]
         if load and event == end:
             return cycle
         free = event == none or load
-        item_ready = (free and left <= 1) or left == 0
+        spike_ready = spike_spare == none
+        item_ready = (spike_ready and left <= 1) or left == 0
         word_ready = item_ready
         if two_stages:
             word_ready = (item_ready and parts_left <= 1) or parts_left == 0
-        advance = out == none or word_ready
+        advance = out == none or word_spare == none
         # Walk.
         if busy:
             remain -= 1
@@ -200,7 +203,13 @@ def _pass(steps, counts):  # type: ignore[no-untyped-def]
             busy, remain = True, steps[event]
         # Event.
         if free:
-            event = current if left > 0 else none
+            event = spike
+        single = current if left > 0 else none
+        if free or spike == none:
+            spike = spike_spare if spike_spare != none else single
+            spike_spare = none
+        elif single != none and spike_ready:
+            spike_spare = single
         # Splitter, from its end.
         if item_ready:
             left = 0
@@ -214,23 +223,28 @@ def _pass(steps, counts):  # type: ignore[no-untyped-def]
                             part += 1
                         left = counts[held, part]
                         part += 1
-            elif out != none:
-                current = out
-                left = 1 if out == end else counts[out, 0]
-        elif free:
+            elif word != none:
+                current = word
+                left = 1 if word == end else counts[word, 0]
+        elif spike_ready:
             left -= 1
         if two_stages:
             if word_ready:
                 parts_left, part = 0, 0
-                if out != none:
-                    held = out
+                if word != none:
+                    held = word
                     parts_left = 1
-                    if out != end:
+                    if word != end:
                         parts_left = 0
                         for k in range(parts):
-                            parts_left += counts[out, k] > 0
+                            parts_left += counts[word, k] > 0
             elif item_ready:
                 parts_left -= 1
+        if word_ready or word == none:
+            word = word_spare if word_spare != none else out
+            word_spare = none
+        elif out != none and word_spare == none:
+            word_spare = out
         # Reader.
         if advance:
             out = none

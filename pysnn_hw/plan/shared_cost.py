@@ -48,8 +48,8 @@ def _weights(program: LayerProgram, family: Family) -> Cost:
         memory_cost(family, "block", min(row_depth, depth - row_depth * k), width).bram
         for k in range(rows)
     )
-    choose = 0.6 * (rows - 1) * width
-    turn = 0.6 * (program.banks - 1) * width
+    choose = (rows - 1) * width
+    turn = (program.banks - 1) * width
     return Cost(lut=choose + turn, ff=(rows + 2) * width, bram=blocks)
 
 

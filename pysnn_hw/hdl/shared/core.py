@@ -16,6 +16,7 @@ from pysnn_hw.hdl.shared.charge import Charge
 from pysnn_hw.hdl.shared.collector import Collector
 from pysnn_hw.hdl.shared.layouts import constant_layout, constant_words, spike_bits, turns
 from pysnn_hw.hdl.shared.reader import SpikeReader
+from pysnn_hw.hdl.shared.rom import LogicRom
 from pysnn_hw.hdl.shared.scan import LayerScan
 from pysnn_hw.hdl.shared.sequencer import LayerSequencer
 from pysnn_hw.hdl.shared.turn import WeightTurner
@@ -275,20 +276,13 @@ class SharedCore(wiring.Component):
         program = self.program
         layout = constant_layout(program)
         words = [layout.const(w).as_bits() for w in constant_words(program)]
-        m.submodules.constants = constants = BlockMemory(
-            len(words), layout.size, family=self.family, init=words, style="logic"
-        )
-        m.d.comb += [
-            constants.read_address.eq(scan.entry.constant),
-            constants.read_enable.eq(advance),
-        ]
+        m.submodules.constants = constants = LogicRom(words, layout.size, family=self.family)
+        m.d.comb += [constants.address.eq(scan.entry.constant), constants.advance.eq(advance)]
         m.submodules.charge = charge = Charge(program)
         fetched, values = Signal(layout), Signal(data.ArrayLayout(self.spike_shape, program.lanes))
+        m.d.comb += Value.cast(fetched).eq(constants.data)
         with m.If(advance):
-            m.d.sync += [
-                Value.cast(fetched).eq(constants.read_data),
-                Value.cast(values).eq(spike_data),
-            ]
+            m.d.sync += Value.cast(values).eq(spike_data)
         # Constants and residual are fetched two advances after the entry, membranes three.
         m.d.comb += [
             charge.advance.eq(advance),

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from pysnn_hw.hdl.events import value_shape
 from pysnn_hw.hdl.shared.layouts import pass_layout, spike_bits, touch_layout
 from pysnn_hw.hdl.shared.reader import touched_layout
+from pysnn_hw.hdl.skid import SkidBuffer
 from pysnn_hw.hdl.splitter import WordSplitter
 from pysnn_hw.plan.layers import LayerProgram
 
@@ -33,7 +34,8 @@ class LayerWalker(wiring.Component):
 
     A spike takes its number of steps along y times those along x times target groups, one cycle
     each, and the next follows without a bubble. ``done`` is high for a cycle when ``end`` has come
-    through: every step of the pass was offered before. Stages: `WordSplitter`, *event*, *walk*.
+    through: every step of the pass was offered before. Stages: a skid buffer, `WordSplitter`,
+    another skid buffer, *event*, *walk*.
 
     Parameters
     ----------
@@ -66,24 +68,30 @@ class LayerWalker(wiring.Component):
         program, d = self.program, self.descriptor
         touch = touch_layout(program)
         m.submodules.splitter = splitter = WordSplitter(program.lanes, spike_bits(program), touch)
+        # Readiness goes through registers on either side of the splitter: it is a long way from
+        # the last step of a spike to the reader of the next word.
+        m.submodules.words = words = SkidBuffer(self.i.p.shape())
+        wiring.connect(m, wiring.flipped(self.i), words.i)
         m.d.comb += [
-            splitter.i.valid.eq(self.i.valid),
-            self.i.ready.eq(splitter.i.ready),
-            splitter.i.p.tag.eq(self.i.p.touch),
-            splitter.i.p.marker.eq(self.i.p.end),
-            splitter.i.p["items"].eq(self.i.p["values"]),
+            splitter.i.valid.eq(words.o.valid),
+            words.o.ready.eq(splitter.i.ready),
+            splitter.i.p.tag.eq(words.o.p.touch),
+            splitter.i.p.marker.eq(words.o.p.end),
+            splitter.i.p["items"].eq(words.o.p["values"]),
         ]
 
         # Stage "event": one spike and where its weights are.
         event_valid, event_end, load = Signal(), Signal(), Signal()
         event = Signal(touch)
         value = Signal.like(self.step.value)
-        single = splitter.o.p
+        m.submodules.spikes = spikes = SkidBuffer(splitter.o.p.shape())
+        wiring.connect(m, splitter.o, spikes.i)
+        single = spikes.o.p
         free = ~event_valid | load
-        m.d.comb += splitter.o.ready.eq(free)
+        m.d.comb += spikes.o.ready.eq(free)
         with m.If(free):
             m.d.sync += [
-                event_valid.eq(splitter.o.valid),
+                event_valid.eq(spikes.o.valid),
                 event_end.eq(single.marker),
                 event.eq(single.tag),
                 event.weight.eq(single.tag.weight + single.index),

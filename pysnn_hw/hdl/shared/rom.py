@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Constants in logic: wide words, too few of them for block RAM."""
+
+from amaranth.hdl import Array, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from pysnn_hw.hdl.block_memory import BlockMemory
+from pysnn_hw.plan.memory import Family
+
+__all__ = ["LogicRom"]
+
+
+class LogicRom(wiring.Component):
+    """Read-only words in look-up tables.
+
+    ``data`` belongs to the ``address`` of `latency` advances before. Stages: *read* (rows of 16
+    words: a four-input table per bit), *choose* (between rows).
+
+    Parameters
+    ----------
+    words
+        Unsigned integers.
+    width
+        Their bits.
+    family
+        Device family.
+
+    Members
+    -------
+    advance : In(1), address : In(unsigned), data : Out(width)
+    """
+
+    latency = 2
+    row = 16
+
+    def __init__(self, words: list[int], width: int, *, family: Family):
+        if not words or min(words) < 0 or max(words) >> width:
+            raise ValueError(f"words must be there and fit {width} bits")
+        self.words, self.width, self.family = words, width, family
+        address = max(1, (len(words) - 1).bit_length())
+        super().__init__({"advance": In(1), "address": In(address), "data": Out(width)})
+
+    def elaborate(self, platform):
+        m = Module()
+        inner = (self.row - 1).bit_length()
+        found = []
+        for number, first in enumerate(range(0, len(self.words), self.row)):
+            words = self.words[first : first + self.row]
+            row = BlockMemory(len(words), self.width, family=self.family, init=words, style="logic")
+            m.submodules[f"row_{number}"] = row
+            m.d.comb += [
+                row.read_address.eq(self.address[:inner]),
+                row.read_enable.eq(self.advance),
+            ]
+            found.append(row.read_data)
+        chosen = Signal(max(1, len(self.address[inner:])))
+        with m.If(self.advance):
+            m.d.sync += [
+                chosen.eq(self.address[inner:]),
+                self.data.eq(Array(found)[chosen] if len(found) > 1 else found[0]),
+            ]
+        return m

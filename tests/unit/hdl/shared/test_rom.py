@@ -1,0 +1,35 @@
+# amaranth: UnusedElaboratable=no
+# SPDX-License-Identifier: BSD-2-Clause
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from pysnn_hw.hdl.shared.rom import LogicRom
+
+
+@pytest.mark.parametrize("depth", [1, 16, 17, 41])
+def test_every_word_comes_two_advances_later(depth):
+    rng = np.random.default_rng(depth)
+    words = [int(w) for w in rng.integers(0, 1 << 40, depth)]
+    dut = LogicRom(words, 40, family="ecp5")
+    order = [int(k) for k in rng.integers(0, depth, 60)]
+    got = []
+
+    async def bench(ctx):
+        for address in [*order, 0]:
+            ctx.set(dut.address, address)
+            for advance in (*[0] * int(rng.integers(0, 3)), 1):
+                ctx.set(dut.advance, advance)
+                await ctx.tick()
+            got.append(ctx.get(dut.data))
+
+    sim = Simulator(dut)
+    sim.add_clock(1e-8)
+    sim.add_testbench(bench)
+    sim.run()
+    assert got[1:] == [words[k] for k in order]
+
+
+def test_words_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="words must be there and fit 3 bits"):
+        LogicRom([8], 3, family="ecp5")
