@@ -12,13 +12,12 @@ from pysnn_hw.plan import Activity, load_board, plan
 from pysnn_hw.plan.budget import available, price, share, surroundings_cost
 from pysnn_hw.plan.cycles import chain_timing
 from pysnn_hw.plan.layer_cycles import shared_core_cycles, shared_runs, shared_scan_depth
-from pysnn_hw.plan.layers import layer_program
 from pysnn_hw.plan.network_cost import outer_cost
 from pysnn_hw.plan.prediction import evaluate
 from pysnn_hw.plan.problem import Problem
-from pysnn_hw.plan.schedule import CorePlan, Schedule
+from pysnn_hw.plan.schedule import Schedule
 from tests.networks import random_images
-from tests.unit.hdl.shared.programs import network
+from tests.unit.hdl.shared.programs import network, program
 
 NETS = {
     "residual": lambda: network("residual", 1, 15, scale=4),
@@ -147,19 +146,18 @@ def test_the_cheapest_design_is_that_of_all_designs(name, luts, bram):
 @pytest.mark.parametrize("banks", [1, 3, 9])
 def test_busy_cycles_of_a_shared_core_are_close_to_the_exact_ones(name, banks):
     net, activity = case(name)
-    base = plan(net, board_of(), activity, objective="smallest").schedule
-    inside = next(core.populations for core in base.cores if core.shared)
-    program = layer_program(net, CorePlan(inside, (), 4, (1, banks)))
-    exact = shared_runs(program, activity, "lut")
-    fire = (exact.words + shared_scan_depth(program)).sum()
+    shared = program(net, lanes=4, banks=(1, banks))
+    exact = shared_runs(shared, activity, "lut")
+    fire = (exact.words + shared_scan_depth(shared)).sum()
     total = (exact.cycles.sum() + fire) / activity.images
-    busy = shared_core_cycles(program, activity, "lut").total
+    busy = shared_core_cycles(shared, activity, "lut").total
     assert busy == pytest.approx(total, rel=0.1)
 
 
 def test_evaluation_names_shared_cores_by_their_ends():
-    net, activity = case("chain")
-    inside = [p.name for p in net.populations[1:-1]]
-    found = plan(net, board_of(luts=12_000, bram=24), activity, objective="throughput")
-    names = [c.core for c in evaluate(net, found.schedule, board_of(), activity).cycles]
-    assert f"{inside[0]} .. {inside[-1]}" in names
+    net, activity = case("residual")
+    board = board_of(luts=12_000, bram=24)
+    found = plan(net, board, activity, objective="throughput")
+    names = [c.core for c in evaluate(net, found.schedule, board, activity).cycles]
+    shared = next(core.populations for core in found.schedule.cores if core.shared)
+    assert f"{shared[0]} .. {shared[-1]}" in names
