@@ -8,6 +8,7 @@ from amaranth.hdl import Array, Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from pysnn_hw.hdl.delay import delayed
 from pysnn_hw.hdl.events import EventKind, event_layout, value_shape
 from pysnn_hw.hdl.lanes import Lanes
 from pysnn_hw.hdl.membrane import MembraneBank
@@ -228,11 +229,11 @@ class Accumulate(wiring.Component):
                 wiring.connect(m, wiring.flipped(getattr(self, f"boot_{k}")), mem.boot)
 
         m.submodules.lanes = lanes = self._lanes()
-        value = _delay(m, step["value"], WeightMemory.latency, "value")
+        value = delayed(m, step["value"], WeightMemory.latency, "value")
         if len(self.memories) == 1:
             m.d.comb += [lanes.weights.eq(self.memories[0].weights), lanes.value.eq(value)]
         else:
-            source = _delay(m, step["source"], WeightMemory.latency, "source")
+            source = delayed(m, step["source"], WeightMemory.latency, "source")
             chosen = Array(mem.weights.as_value() for mem in self.memories)[source]
             weights, value_selected = Signal.like(lanes.weights), Signal.like(lanes.value)
             m.d.sync += [weights.as_value().eq(chosen), value_selected.eq(value)]
@@ -240,8 +241,8 @@ class Accumulate(wiring.Component):
 
         # The addend meets its membrane in stage "add", two cycles after the bank's address.
         lead = WeightMemory.latency + self._select_latency + lanes.latency - 2
-        valid = _delay(m, step["valid"], lead, "step_valid")
-        mask = _delay(m, step["mask"], lead, "step_mask")
+        valid = delayed(m, step["valid"], lead, "step_valid")
+        mask = delayed(m, step["mask"], lead, "step_mask")
         selected = []
         p = self.scan_geometry.lanes
         min_distance = 1
@@ -265,7 +266,7 @@ class Accumulate(wiring.Component):
             )
             m.d.comb += [
                 bank.step.eq(valid & mask[b]),
-                bank.step_address.eq(_delay(m, address, lead, f"step_address_{b}")),
+                bank.step_address.eq(delayed(m, address, lead, f"step_address_{b}")),
                 bank.scanning.eq(self.scanning),
                 bank.advance.eq(self.advance),
                 bank.scan_address.eq(self.scan.address),
@@ -279,12 +280,3 @@ class Accumulate(wiring.Component):
             m.d.sync += self.word.as_value().eq(
                 Array(selected)[bank_of_word] if len(selected) > 1 else selected[0]
             )
-
-
-def _delay(m, signal, cycles, name):
-    """``signal`` of so many cycles ago."""
-    for number in range(cycles):
-        later = Signal.like(signal, name=f"{name}_{number + 1}")
-        m.d.sync += later.eq(signal)
-        signal = later
-    return signal

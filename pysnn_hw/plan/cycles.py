@@ -16,8 +16,15 @@ from pysnn_hw.ir.snn import INPUT, Array, FixedNetwork
 from pysnn_hw.ir.widths import clamps, longest_run
 from pysnn_hw.plan.activity import Activity
 from pysnn_hw.plan.cycles_kernel import EARLY_EXIT, NO_JUDGE, SAMPLER, run
-from pysnn_hw.plan.latency import core_value_range, fire_latency, lane_latency, value_bits
-from pysnn_hw.plan.layer_cycles import NO_RUNS, Runs, shared_runs, shared_scan_depth
+from pysnn_hw.plan.latency import (
+    core_value_range,
+    fire_latency,
+    lane_latency,
+    scanned_below,
+    shared_scan_depth,
+    value_bits,
+)
+from pysnn_hw.plan.layer_cycles import NO_RUNS, Runs, shared_runs
 from pysnn_hw.plan.layers import layer_program
 from pysnn_hw.plan.schedule import (
     CorePlan,
@@ -106,6 +113,7 @@ class _Chain:
     probes: bool
     # Of shared cores: a run is a layer in one timestep of one image.
     shared: Array
+    below: Array  # words waiting to leave
     clears: Array
     first_run: Array
     runs: Array  # of an image
@@ -150,6 +158,7 @@ def chain_timing(net: FixedNetwork, schedule: Schedule, activity: Activity) -> T
         chain.exits,
         chain.probes,
         chain.shared,
+        chain.below,
         chain.clears,
         chain.first_run,
         chain.runs,
@@ -206,6 +215,7 @@ def _chain(net: FixedNetwork, schedule: Schedule, activity: Activity) -> _Chain:
         exits=np.full(activity.images, net.timesteps) if activity.steps is None else activity.steps,
         probes=net.probe is not None,
         shared=np.array([core.shared for core in schedule.cores]),
+        below=np.array([u.below for u in units]),
         clears=np.array([u.clears for u in units]),
         first_run=first_run,
         runs=np.array([max(1, len(u.runs.cycles) // activity.images) for u in units]),
@@ -234,6 +244,7 @@ class _Unit:
     settle: int
     sent: Array
     runs: Runs
+    below: int = 0
     clears: int = 0
 
 
@@ -255,7 +266,8 @@ def _unit(net: FixedNetwork, schedule: Schedule, activity: Activity, core: CoreP
         program = layer_program(net, core)
         runs = shared_runs(program, activity, core.lane_kind)
         depth = shared_scan_depth(program)
-        return _Unit(1, 1, 0, depth, 0, 0, 0, runs.sent, runs, program.bank_words)
+        below, clears = scanned_below(program), program.bank_words
+        return _Unit(1, 1, 0, depth, 0, 0, 0, runs.sent, runs, below, clears)
     population = net.population(core.population)
     fires = population.kind == "fire"
     sent = word_tokens(net, activity, core).sent if fires else np.zeros((0, 1), np.int64)

@@ -49,6 +49,7 @@ def run(  # type: ignore[no-untyped-def]
     exits,
     probes,
     shared,
+    below,
     clears,
     first_run,
     runs,
@@ -133,6 +134,18 @@ def run(  # type: ignore[no-untyped-def]
     part = np.zeros(cores, np.int64)
     values_left = np.zeros(cores, np.int64)
     out_valid = np.zeros(cores, np.bool_)
+    # Shared cores: words that wait for the serializer (in memory, in its latch, on offer, set
+    # aside), whether there is room for more, and the skid buffer behind the serializer.
+    waiting = np.zeros((cores, 64), np.int64)
+    came, went = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
+    held_words = np.zeros(cores, np.int64)
+    word_latched = np.zeros(cores, np.bool_)
+    word_offered = np.zeros(cores, np.bool_)
+    word_aside = np.zeros(cores, np.bool_)
+    sending_word = np.full(cores, none, np.int64)
+    has_room = np.zeros(cores, np.bool_)
+    skid_valid = np.zeros(cores, np.bool_)
+    skid_spare = np.zeros(cores, np.bool_)
 
     # Encoder (-1 nothing, 0 silent integer, 1 event or marker) and readout.
     taken_inputs, accepted_images = 0, 0
@@ -201,13 +214,20 @@ def run(  # type: ignore[no-untyped-def]
                 for q in range(ports):
                     if source[q] == c and not (taken[q] or can[q]):
                         ready = False
-                if out_valid[c]:
+                if (skid_valid if shared[c] else out_valid)[c]:
                     for q in range(ports):
                         if source[q] == c:
                             if not taken[q] and can[q]:
                                 push[q] = True
                             taken[q] = (taken[q] or can[q]) and not ready
                 move = ready or not out_valid[c]
+                if shared[c]:
+                    move = not (out_valid[c] and skid_spare[c])
+                    if ready or not skid_valid[c]:
+                        skid_valid[c] = skid_spare[c] or out_valid[c]
+                        skid_spare[c] = False
+                    elif out_valid[c]:
+                        skid_spare[c] = True
                 values_ready = (move and values_left[c] <= 1) or values_left[c] == 0
                 if move:
                     out_valid[c] = values_left[c] > 0
@@ -233,11 +253,40 @@ def run(  # type: ignore[no-untyped-def]
                 # What the serializer takes: from pooling, or straight from the skid buffer.
                 stages = pool_depth[c]
                 sending = emit != none and not initial
-                if shared[c]:
-                    sending = emit != none and run_sends[turn[c]]
                 offer = skid[c]
                 skid_taken = word_ready
-                if stages:
+                if shared[c]:
+                    # Nothing stops the pipeline: words wait in a queue.
+                    writes[c] = emit >= 0 and run_keeps[turn[c]]
+                    offer = waiting[c, went[c] % 64] if word_offered[c] else none
+                    advance = has_room[c]
+                    total = held_words[c] + int(word_latched[c])
+                    has_room[c] = total < below[c]
+                    if word_offered[c] and word_ready:
+                        went[c] += 1
+                    read = not word_aside[c]
+                    inner = held_words[c] != 0 and ((not word_latched[c]) or read)
+                    moved = read and word_latched[c]
+                    if word_ready or not word_offered[c]:
+                        word_offered[c] = word_aside[c] or moved
+                        word_aside[c] = False
+                    elif moved:
+                        word_aside[c] = True
+                    if inner:
+                        word_latched[c] = True
+                    elif read:
+                        word_latched[c] = False
+                    held_words[c] -= int(inner)
+                    if sending_word[c] != none:
+                        held_words[c] += 1
+                        waiting[c, came[c] % 64] = sending_word[c]
+                        came[c] += 1
+                    sending_word[c] = none
+                    if emit != none and run_sends[turn[c]]:
+                        if emit == end or sent[emit].sum() > 0:
+                            sending_word[c] = emit
+                    sending = False
+                elif stages:
                     offer = pool[c, stages - 1]
                     moves = word_ready or offer == none
                     fed, skid_taken = skid[c], moves
@@ -266,9 +315,8 @@ def run(  # type: ignore[no-untyped-def]
                             pool[c, 0] = fed
                 elif sending and emit != end:
                     sending = sent[emit].sum() > 0
-                advance = (not sending) or spare[c] == none
-                if shared[c]:
-                    writes[c] = emit >= 0 and advance and run_keeps[turn[c]]
+                if not shared[c]:
+                    advance = (not sending) or spare[c] == none
                 if skid_taken or skid[c] == none:
                     if spare[c] != none:
                         skid[c], spare[c] = spare[c], none
@@ -355,12 +403,14 @@ def run(  # type: ignore[no-untyped-def]
                     if judge != NO_JUDGE:
                         filled, last_word = stored, stored_last
                 advance = (not offer_valid) or word_ready
-            if advance:
+            if advance or shared[c]:
                 done_next[c] = emit == end
                 for k in range(depth - 1, 0, -1):
                     scan[c, k] = scan[c, k - 1]
                 scan[c, 0] = none
-                if running[c]:
+                if not advance:
+                    pass
+                elif running[c]:
                     scan[c, 0] = base[c] + count[c]
                     count[c] += 1
                     if count[c] == (run_words[turn[c]] if shared[c] else words[c]):

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pysnn_hw.ir.snn import FixedNetwork, Neuron, Population, Projection
+from pysnn_hw.plan.layers import LayerProgram
 from pysnn_hw.plan.schedule import CorePlan, Schedule, port_geometry
 
 
@@ -59,3 +62,25 @@ def core_value_range(net: FixedNetwork, schedule: Schedule, core: CorePlan) -> t
     incoming = [next(p for p in net.projections if p.name == i.projection) for i in core.inputs]
     ranges = [port_value_range(net, schedule, p) for p in incoming]
     return min(lo for lo, _ in ranges), max(hi for _, hi in ranges)
+
+
+def shared_scan_depth(program: LayerProgram) -> int:
+    """Cycles from letting a word in to having fired it: `LayerScan`, charge, fire pipeline."""
+    population = program.layers[0].population
+    adds = any(run.residual is not None for run in program.layers)
+    product = lane_latency("lut", value_bits(program.spike_range)) if adds else 1
+    top = max((run.population for run in program.layers), key=lambda p: p.spike_max)
+    fire = fire_latency(replace(population, spike_max=top.spike_max), clamp=False)
+    return 1 + 2 + product + 2 + fire + 1
+
+
+QUEUED_WORDS = 32
+"""Words that may wait between the fire pipeline of a shared core and its serializer."""
+
+
+def scanned_below(program: LayerProgram) -> int:
+    """Words waiting to be sent below which a shared core lets another one into its pipeline.
+
+    The last scanned words are still on their way; see `WordQueue`.
+    """
+    return QUEUED_WORDS - 2 - (shared_scan_depth(program) + 1)

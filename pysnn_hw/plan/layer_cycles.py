@@ -8,14 +8,14 @@ waits, the walk.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
 from pysnn_hw.ir.snn import Array
 from pysnn_hw.plan.activity import Activity, CoreCycles, mean_events, mean_sending
-from pysnn_hw.plan.latency import fire_latency, lane_latency, value_bits
+from pysnn_hw.plan.latency import lane_latency, shared_scan_depth, value_bits
 from pysnn_hw.plan.layers import AccumulatePass, LayerProgram
 from pysnn_hw.plan.schedule import LaneKind
 from pysnn_hw.plan.tokens import part_lanes
@@ -157,16 +157,6 @@ def _drain(program: LayerProgram, lane_kind: str) -> int:
 
 WEIGHTS_TURN_AND_HAZARD = 8
 """`DeepWeightMemory.latency` + `WeightTurner.latency` + `MembraneBank.hazard`."""
-
-
-def shared_scan_depth(program: LayerProgram) -> int:
-    """Advances from counting a word to having fired it: `LayerScan`, charge, fire pipeline."""
-    population = program.layers[0].population
-    adds = any(run.residual is not None for run in program.layers)
-    product = lane_latency("lut", value_bits(program.spike_range)) if adds else 1
-    top = max((run.population for run in program.layers), key=lambda p: p.spike_max)
-    fire = fire_latency(replace(population, spike_max=top.spike_max), clamp=False)
-    return 1 + 2 + product + 2 + fire + 1
 
 
 @njit(cache=True)

@@ -5,6 +5,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from pysnn_hw.hdl.delay import delayed
 from pysnn_hw.hdl.events import value_shape
 from pysnn_hw.hdl.shared.layouts import constant_layout
 from pysnn_hw.plan.latency import lane_latency
@@ -14,9 +15,9 @@ __all__ = ["Charge"]
 
 
 class Charge(wiring.Component):
-    """``u = membrane + constant + factor * spike``, one word per advance.
+    """``u = membrane + constant + factor * spike``, one word per cycle.
 
-    Constants and spikes come one advance before their membranes; `latency` advances after the
+    Constants and spikes come one cycle before their membranes; `latency` cycles after the
     constants follow ``u`` and its thresholds. Stages: *product* (a tree of adders, one partial
     product per bit of the spike), *base* (with the constant), *charge*.
 
@@ -27,7 +28,6 @@ class Charge(wiring.Component):
 
     Members
     -------
-    advance : In(1)
     first : In(1)
         It is the first timestep: constants are start values with the bias, not the bias.
     constants : In(constant_layout), spikes : In(ArrayLayout)
@@ -44,7 +44,6 @@ class Charge(wiring.Component):
         word = data.ArrayLayout(signed(program.bits), program.lanes)
         super().__init__(
             {
-                "advance": In(1),
                 "first": In(1),
                 "constants": In(self.layout),
                 "spikes": In(data.ArrayLayout(self.spike_shape, program.lanes)),
@@ -56,37 +55,27 @@ class Charge(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Advances from constants to ``u``."""
+        """Cycles from constants to ``u``."""
         return self.product_latency + 2
 
     def elaborate(self, platform):
         m = Module()
-
-        def later(value, advances, name):
-            for number in range(advances):
-                held = Signal.like(value, name=f"{name}_{number}")
-                with m.If(self.advance):
-                    m.d.sync += held.eq(value)
-                value = held
-            return value
-
         wait = self.product_latency
-        start = later(self.constants.start, wait, "start")
-        bias = later(self.constants.bias, wait, "bias")
-        # Membranes come an advance after the constants.
-        membranes = later(self.membranes, wait, "membranes")
-        m.d.comb += self.theta.eq(later(self.constants.theta, self.latency, "theta"))
+        start = delayed(m, self.constants.start, wait, "start")
+        bias = delayed(m, self.constants.bias, wait, "bias")
+        # Membranes come a cycle after the constants.
+        membranes = delayed(m, self.membranes, wait, "membranes")
+        m.d.comb += self.theta.eq(delayed(m, self.constants.theta, self.latency, "theta"))
         for p in range(self.program.lanes):
             base = Signal(signed(self.program.bits), name=f"base_{p}")
             constant = Mux(self.first, start[p], bias[p])
             if self.adds:
                 constant = constant + self._product(m, p)
-            with m.If(self.advance):
-                m.d.sync += [base.eq(constant), self.u[p].eq(membranes[p] + base)]
+            m.d.sync += [base.eq(constant), self.u[p].eq(membranes[p] + base)]
         return m
 
     def _product(self, m, p):
-        """``factor * spike`` of a lane, `product_latency` advances later."""
+        """``factor * spike`` of a lane, `product_latency` cycles later."""
         factor, spike = self.constants.factor[p], self.spikes[p]
         width = self.spike_shape.width
         shape = signed(len(factor) + width)
@@ -103,8 +92,7 @@ class Charge(wiring.Component):
             sums = []
             for i in range(0, len(terms), 2):
                 total = Signal(shape, name=f"sum_{p}_{level}_{i // 2}")
-                with m.If(self.advance):
-                    m.d.sync += total.eq(sum(terms[i : i + 2]))
+                m.d.sync += total.eq(sum(terms[i : i + 2]))
                 sums.append(total)
             terms = sums
         return terms[0]

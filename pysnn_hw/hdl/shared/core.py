@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Shared core: several populations in turn, with the projections that end in them."""
 
-from amaranth.hdl import Array, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from pysnn_hw.hdl.block_memory import BlockMemory
+from pysnn_hw.hdl.delay import delayed
 from pysnn_hw.hdl.events import EventKind, coordinate_shape, event_layout, value_shape
 from pysnn_hw.hdl.fire import FirePipeline, ThresholdPort
 from pysnn_hw.hdl.lanes import Lanes
@@ -22,8 +23,10 @@ from pysnn_hw.hdl.shared.sequencer import LayerSequencer
 from pysnn_hw.hdl.shared.turn import WeightTurner
 from pysnn_hw.hdl.shared.walker import LayerWalker
 from pysnn_hw.hdl.shared.weights import DeepWeightMemory
+from pysnn_hw.hdl.shared.word_queue import WordQueue
 from pysnn_hw.hdl.skid import SkidBuffer
 from pysnn_hw.ir.widths import signed_bits
+from pysnn_hw.plan.latency import shared_scan_depth
 from pysnn_hw.plan.layers import COPIES, LayerProgram
 from pysnn_hw.plan.memory import Family
 from pysnn_hw.plan.schedule import LaneKind
@@ -67,7 +70,8 @@ class SharedCore(wiring.Component):
 
     Stages of a step: *issue*, *weights* (3), *turn* (`WeightTurner`), *multiply* (`Lanes`), *add*,
     *write*. Stages of a scanned word: `LayerScan`, membrane read (3), *charge* (`Charge`),
-    `FirePipeline`, *emit*. Back-pressure stalls the fire phase as a whole.
+    `FirePipeline`, *emit*, *send*. Nothing of this ever stalls: a word is scanned only when the
+    `WordQueue` behind has room for it.
 
     Parameters
     ----------
@@ -132,29 +136,27 @@ class SharedCore(wiring.Component):
             program.spikes.words, spike_bits(program) * program.lanes, family=self.family
         )
         m.submodules.reader = reader = SpikeReader(program, family=self.family)
-        advance = Signal()  # the fire phase moves as a whole
         step = self._issue(m, sequencer, reader)
         m.submodules.scan = scan = LayerScan(program)
         m.d.comb += [
             scan.start.eq(sequencer.fire),
             scan.layer.eq(sequencer.layer),
-            scan.advance.eq(advance),
         ]
-        word = self._compute(m, sequencer, scan, step, advance)
-        emit, spikes_out, residue = self._fire(m, sequencer, scan, word, spikes.read_data, advance)
+        word = self._compute(m, sequencer, scan, step)
+        emit, spikes_out, residue = self._fire(m, sequencer, scan, word, spikes.read_data)
 
         # The spike memory: read by passes, then at firing; written at firing, else from outside.
         residual_address = Signal.like(sequencer.residual)
         with m.If(sequencer.fire):
             m.d.sync += residual_address.eq(sequencer.residual)
-        with m.Elif(advance & scan.valid):
+        with m.Elif(scan.valid):
             m.d.sync += residual_address.eq(residual_address + 1)
         m.d.comb += [
             reader.read_data.eq(spikes.read_data),
             spikes.read_address.eq(Mux(sequencer.scanning, residual_address, reader.read_address)),
-            spikes.read_enable.eq(Mux(sequencer.scanning, advance, reader.read_enable)),
+            spikes.read_enable.eq(sequencer.scanning | reader.read_enable),
         ]
-        kept = emit["keep"] & sequencer.layer.keeps & advance
+        kept = emit["keep"] & sequencer.layer.keeps
         target = Signal.like(sequencer.target)
         with m.If(sequencer.fire):
             m.d.sync += target.eq(sequencer.target)
@@ -166,10 +168,10 @@ class SharedCore(wiring.Component):
             spikes.write_data.eq(Value.cast(spikes_out)),
         ]
         self._collect(m, sequencer, spikes, kept)
-        self._send(m, sequencer, emit, spikes_out, advance)
-        m.d.sync += sequencer.fired.eq(emit["valid"] & emit["entry"].end & advance)
+        self._send(m, sequencer, scan, emit, spikes_out)
+        m.d.sync += sequencer.fired.eq(emit["valid"] & emit["entry"].end)
         m.d.comb += [
-            self.probe.valid.eq(emit["keep"] & advance),
+            self.probe.valid.eq(emit["keep"]),
             self.probe.number.eq(sequencer.number),
             self.probe.index.eq(emit["entry"].index),
             self.probe.final.eq(sequencer.final),
@@ -215,7 +217,7 @@ class SharedCore(wiring.Component):
     def _turner(self):
         return WeightTurner(turns(self.program)[0], self.weight_bits * self.program.lanes)
 
-    def _compute(self, m, sequencer, scan, issued, advance):
+    def _compute(self, m, sequencer, scan, issued):
         """Weights, lanes and banks: never stalls. Returns the scanned word of membranes."""
         program, p = self.program, self.program.lanes
         valid, step = issued
@@ -225,14 +227,14 @@ class SharedCore(wiring.Component):
         m.d.comb += [
             self.weights.address.eq(step.weight),
             turner.slots.eq(self.weights.weights.as_value()),
-            turner.turn.eq(_delay(m, step.turn, lag, "turn")),
+            turner.turn.eq(delayed(m, step.turn, lag, "turn")),
             self.lanes.weights.as_value().eq(Value.cast(turner.banked)),
-            self.lanes.value.eq(_delay(m, step.value, lag + turner.latency, "value")),
+            self.lanes.value.eq(delayed(m, step.value, lag + turner.latency, "value")),
         ]
         # The addend meets its membrane in stage "add", two cycles after the bank's address.
         lead = lag + turner.latency + self.lanes.latency - 2
-        valid = _delay(m, valid, lead, "step_valid")
-        mask = _delay(m, step.mask, lead, "step_mask")
+        valid = delayed(m, valid, lead, "step_valid")
+        mask = delayed(m, step.mask, lead, "step_mask")
         clearing = sequencer.clearing
         self.restore = Signal(self._banks)
         self.restore_address = Signal.like(scan.entry.address)
@@ -248,12 +250,12 @@ class SharedCore(wiring.Component):
                 kind="block",
                 family=self.family,
             )
-            address = _delay(m, step.address[b], lead, f"step_address_{b}")
+            address = delayed(m, step.address[b], lead, f"step_address_{b}")
             m.d.comb += [
                 bank.step.eq(valid & mask[b]),
                 bank.step_address.eq(address),
                 bank.scanning.eq(sequencer.scanning),
-                bank.advance.eq(advance),
+                bank.advance.eq(1),
                 bank.scan_address.eq(scan.entry.address),
                 bank.restore.eq(clearing | self.restore[b]),
                 bank.restore_address.eq(
@@ -263,29 +265,26 @@ class SharedCore(wiring.Component):
             ]
             m.d.comb += [bank.addends[i].eq(self.lanes.products[b * p + i]) for i in range(p)]
             selected.append(bank.scan_data.as_value())
-        which = _hold(m, advance, scan.entry.bank, 2, "scan_bank")
+        which = delayed(m, scan.entry.bank, 2, "scan_bank")
         word = Signal(data.ArrayLayout(signed(program.bits), p))
-        with m.If(advance):
-            m.d.sync += word.as_value().eq(
-                Array(selected)[which] if len(selected) > 1 else selected[0]
-            )
+        m.d.sync += word.as_value().eq(
+            Array(selected)[which] if len(selected) > 1 else selected[0]
+        )
         return word
 
-    def _fire(self, m, sequencer, scan, word, spike_data, advance):
+    def _fire(self, m, sequencer, scan, word, spike_data):
         """Constants and residual sums, then the fire pipeline; what is emitted."""
         program = self.program
         layout = constant_layout(program)
         words = [layout.const(w).as_bits() for w in constant_words(program)]
         m.submodules.constants = constants = LogicRom(words, layout.size, family=self.family)
-        m.d.comb += [constants.address.eq(scan.entry.constant), constants.advance.eq(advance)]
+        m.d.comb += constants.address.eq(scan.entry.constant)
         m.submodules.charge = charge = Charge(program)
         fetched, values = Signal(layout), Signal(data.ArrayLayout(self.spike_shape, program.lanes))
         m.d.comb += Value.cast(fetched).eq(constants.data)
-        with m.If(advance):
-            m.d.sync += Value.cast(values).eq(spike_data)
-        # Constants and residual are fetched two advances after the entry, membranes three.
+        m.d.sync += Value.cast(values).eq(spike_data)
+        # Constants and residual are fetched two cycles after the entry, membranes three.
         m.d.comb += [
-            charge.advance.eq(advance),
             charge.first.eq(sequencer.first),
             charge.constants.eq(fetched),
             charge.spikes.eq(values),
@@ -298,23 +297,22 @@ class SharedCore(wiring.Component):
             neuron=self.neuron,
         )
         m.d.comb += [
-            fire.advance.eq(advance),
+            fire.advance.eq(1),
             fire.u.eq(charge.u),
             fire.theta.eq(charge.theta),
         ]
         passing = data.StructLayout({"valid": 1, "entry": scan.entry.shape()})
         entry = Signal(passing)
         m.d.comb += [entry.valid.eq(scan.valid), entry.entry.eq(scan.entry)]
-        later = _hold(m, advance, entry, 2 + charge.latency + fire.latency, "fired")
+        later = delayed(m, entry, 2 + charge.latency + fire.latency, "fired")
         emit_valid, emit_entry = Signal(), Signal(scan.entry.shape())
         spikes, residue = Signal.like(fire.spikes), Signal.like(fire.residue)
-        with m.If(advance):
-            m.d.sync += [
-                emit_valid.eq(later.valid),
-                emit_entry.eq(later.entry),
-                spikes.eq(fire.spikes),
-                residue.eq(fire.residue),
-            ]
+        m.d.sync += [
+            emit_valid.eq(later.valid),
+            emit_entry.eq(later.entry),
+            spikes.eq(fire.spikes),
+            residue.eq(fire.residue),
+        ]
         keep = emit_valid & ~emit_entry.end
         m.d.comb += self.restore_address.eq(emit_entry.address)
         m.d.comb += self.restore_word.as_value().eq(Mux(sequencer.final, 0, residue.as_value()))
@@ -354,51 +352,37 @@ class SharedCore(wiring.Component):
             ready = ready & more
         m.d.comb += sequencer.available.eq(ready)
 
-    def _send(self, m, sequencer, emit, spikes, advance):
+    def _send(self, m, sequencer, scan, emit, spikes):
         """Spikes of layers that send leave as events."""
-        entry, ready = emit["entry"], Signal(init=1)
-        m.d.comb += ready.eq(1)
+        entry = emit["entry"]
+        some = entry.end | spikes.as_value().any()
+        room = []
         for k, (number, serializer) in enumerate(zip(self.senders, self.serializers, strict=True)):
             m.submodules[f"serializer_{k}"] = serializer
-            wiring.connect(m, serializer.o, wiring.flipped(getattr(self, f"o_{k}")))
-            m.submodules[f"skid_{k}"] = skid = SkidBuffer(serializer.i_layout)
-            wiring.connect(m, skid.o, serializer.i)
-            mine = Signal(name=f"sending_{k}")
-            word = skid.i.p
-            some = entry.end | spikes.as_value().any()
-            m.d.comb += [
-                mine.eq(emit["valid"] & some & (sequencer.number == number)),
-                skid.i.valid.eq(mine),
+            m.submodules[f"queue_{k}"] = queue = WordQueue(
+                serializer.i_layout, under_way=shared_scan_depth(self.program) + 1
+            )
+            # Readiness through registers: consumers, then parts and items of words.
+            m.submodules[f"skid_{k}"] = skid = SkidBuffer(serializer.event_layout)
+            wiring.connect(m, queue.o, serializer.i)
+            wiring.connect(m, serializer.o, skid.i)
+            wiring.connect(m, skid.o, wiring.flipped(getattr(self, f"o_{k}")))
+            room.append(queue.room)
+            valid = Signal(name=f"send_valid_{k}")
+            word = Signal(serializer.i_layout, name=f"send_{k}")
+            m.d.sync += [
+                valid.eq(emit["valid"] & some & (sequencer.number == number)),
+                Value.cast(word).eq(0),
             ]
-            with m.If(mine):
-                m.d.comb += ready.eq(skid.i.ready)
             with m.If(entry.end):
-                m.d.comb += word.kind.eq(Mux(sequencer.final, EventKind.INFERENCE, EventKind.STEP))
+                m.d.sync += word.kind.eq(Mux(sequencer.final, EventKind.INFERENCE, EventKind.STEP))
             with m.Else():
-                m.d.comb += [
+                m.d.sync += [
                     word.kind.eq(EventKind.SPIKE),
                     word.y.eq(entry.y),
                     word.x.eq(entry.x),
                     word.group.eq(entry.group),
                 ]
-                m.d.comb += [word["values"][p].eq(spikes[p]) for p in range(self.program.lanes)]
-        m.d.comb += advance.eq(ready)
-
-
-def _delay(m, signal, cycles, name):
-    """``signal`` of so many cycles ago."""
-    for number in range(cycles):
-        later = Signal.like(signal, name=f"{name}_{number + 1}")
-        m.d.sync += later.eq(signal)
-        signal = later
-    return signal
-
-
-def _hold(m, advance, passing, cycles, name):
-    """``passing`` of so many advances ago."""
-    for number in range(cycles):
-        later = Signal.like(passing, name=f"{name}_{number}")
-        with m.If(advance):
-            m.d.sync += later.eq(passing)
-        passing = later
-    return passing
+                m.d.sync += [word["values"][p].eq(spikes[p]) for p in range(self.program.lanes)]
+            m.d.comb += [queue.valid.eq(valid), queue.word.eq(word)]
+        m.d.comb += scan.room.eq(Cat(*room).all())

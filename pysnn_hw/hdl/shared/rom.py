@@ -14,7 +14,7 @@ __all__ = ["LogicRom"]
 class LogicRom(wiring.Component):
     """Read-only words in look-up tables.
 
-    ``data`` belongs to the ``address`` of `latency` advances before. Stages: *read* (rows of 16
+    ``data`` belongs to the ``address`` of `latency` cycles before. Stages: *read* (rows of 16
     words: a four-input table per bit), *choose* (between rows).
 
     Parameters
@@ -28,7 +28,7 @@ class LogicRom(wiring.Component):
 
     Members
     -------
-    advance : In(1), address : In(unsigned), data : Out(width)
+    address : In(unsigned), data : Out(width)
     """
 
     latency = 2
@@ -39,7 +39,7 @@ class LogicRom(wiring.Component):
             raise ValueError(f"words must be there and fit {width} bits")
         self.words, self.width, self.family = words, width, family
         address = max(1, (len(words) - 1).bit_length())
-        super().__init__({"advance": In(1), "address": In(address), "data": Out(width)})
+        super().__init__({"address": In(address), "data": Out(width)})
 
     def elaborate(self, platform):
         m = Module()
@@ -49,15 +49,11 @@ class LogicRom(wiring.Component):
             words = self.words[first : first + self.row]
             row = BlockMemory(len(words), self.width, family=self.family, init=words, style="logic")
             m.submodules[f"row_{number}"] = row
-            m.d.comb += [
-                row.read_address.eq(self.address[:inner]),
-                row.read_enable.eq(self.advance),
-            ]
+            m.d.comb += [row.read_address.eq(self.address[:inner]), row.read_enable.eq(1)]
             found.append(row.read_data)
         chosen = Signal(max(1, len(self.address[inner:])))
-        with m.If(self.advance):
-            m.d.sync += [
-                chosen.eq(self.address[inner:]),
-                self.data.eq(Array(found)[chosen] if len(found) > 1 else found[0]),
-            ]
+        m.d.sync += [
+            chosen.eq(self.address[inner:]),
+            self.data.eq(Array(found)[chosen] if len(found) > 1 else found[0]),
+        ]
         return m

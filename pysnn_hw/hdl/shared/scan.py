@@ -39,8 +39,9 @@ def layer_scan_layout(program: LayerProgram) -> data.StructLayout:
 class LayerScan(wiring.Component):
     """Walks rows, columns and channel groups of a layer, then says ``end``.
 
-    ``start`` (one cycle, while idle) begins; from the next advance on one entry each, the end right
-    after the last word. Nothing is multiplied: bank and address are counted along.
+    ``start`` (one cycle, while idle) begins. Each cycle with ``room`` after that an entry leaves,
+    valid in the cycle after it; the end comes after the last word. Nothing is multiplied: bank and
+    address are counted along.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ class LayerScan(wiring.Component):
 
     Members
     -------
-    start : In(1), layer : In(layer_layout), advance : In(1)
+    start : In(1), layer : In(layer_layout), room : In(1)
     valid : Out(1), entry : Out(layer_scan_layout)
     """
 
@@ -59,7 +60,7 @@ class LayerScan(wiring.Component):
             {
                 "start": In(1),
                 "layer": In(layer_layout(program)),
-                "advance": In(1),
+                "room": In(1),
                 "valid": Out(1),
                 "entry": Out(layer_scan_layout(program)),
             }
@@ -77,9 +78,9 @@ class LayerScan(wiring.Component):
         y_base, group_base = Signal.like(entry.bank), Signal.like(entry.bank)
         row, tile, inner = (Signal.like(entry.address, name=n) for n in ("row", "tile", "inner"))
         constant, index = Signal.like(entry.constant), Signal.like(entry.index)
-        with m.If(self.advance):
+        m.d.sync += self.valid.eq((running | ending) & self.room)
+        with m.If(self.room):
             m.d.sync += [
-                self.valid.eq(running | ending),
                 entry.end.eq(ending),
                 entry.y.eq(y),
                 entry.x.eq(x),

@@ -41,21 +41,16 @@ def test_adds_constants_and_what_comes_from_neuron_to_neuron(shape, spike_max, n
     got = []
 
     async def bench(ctx):
-        advances = 0
         ctx.set(dut.first, first)
-        while len(got) < len(rows):
-            advance = draw.random() < 0.7
-            ctx.set(dut.advance, advance)
-            if advances < len(rows):
-                ctx.set(dut.constants, layout.const(rows[advances][0]))
-                ctx.set(dut.spikes, rows[advances][1])
-            if 1 <= advances <= len(rows):  # membranes come an advance later
-                ctx.set(dut.membranes, rows[advances - 1][2])
-            if advance:
-                if advances >= dut.latency:
-                    u, theta = ctx.get(dut.u), ctx.get(dut.theta)
-                    got.append(([int(u[p]) for p in range(2)], [int(theta[p]) for p in range(2)]))
-                advances += 1
+        for cycle in range(len(rows) + dut.latency):
+            if cycle < len(rows):
+                ctx.set(dut.constants, layout.const(rows[cycle][0]))
+                ctx.set(dut.spikes, rows[cycle][1])
+            if 1 <= cycle <= len(rows):  # membranes come a cycle later
+                ctx.set(dut.membranes, rows[cycle - 1][2])
+            if cycle >= dut.latency:
+                u, theta = ctx.get(dut.u), ctx.get(dut.theta)
+                got.append(([int(u[p]) for p in range(2)], [int(theta[p]) for p in range(2)]))
             await ctx.tick()
 
     sim = Simulator(dut)

@@ -20,15 +20,15 @@ def test_every_word_in_firing_order_where_it_lies(banks):
         for word in words:
             ctx.set(dut.layer, layout.const(word))
             ctx.set(dut.start, 1)
-            ctx.set(dut.advance, 0)
+            ctx.set(dut.room, 0)
             await ctx.tick()
             ctx.set(dut.start, 0)
             found, ended = [], False
             while not ended:
-                advance = rng.random() < 0.7
-                ctx.set(dut.advance, advance)
+                room = rng.random() < 0.7
+                ctx.set(dut.room, room)
                 valid, entry = ctx.get(dut.valid), ctx.get(dut.entry)
-                if valid and advance:
+                if valid:
                     ended = bool(entry.end)
                     if not ended:
                         found.append(

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Delay lines."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal
+
+__all__ = ["delayed"]
+
+
+def delayed(m: Module, signal: Any, cycles: int, name: str) -> Any:
+    """``signal`` of so many cycles ago, through registers called after ``name``."""
+    for number in range(cycles):
+        later = Signal.like(signal, name=f"{name}_{number + 1}")
+        m.d.sync += later.eq(signal)
+        signal = later
+    return signal
