@@ -191,7 +191,7 @@ class ClockGenerator(Elaboratable):
     def elaborate(self, platform):
         m = Module()
         locked = Signal()
-        kinds = {
+        kinds: dict[str, Callable[[Module, Signal], Instance]] = {
             "EHXPLLL": self._ecp5,
             "SB_PLL40_2_PAD": self._ice40_pad,
             "SB_PLL40_CORE": self._ice40_core,

@@ -123,25 +123,31 @@ class _Stage(wiring.Component):
         m = Module()
         word = Signal(self.i_layout)
         places = range(self.size)
-        left = Signal(self.size)  # items still to be handed out; none: the stage is empty
-        lowest, more = Signal(self.size), Signal()
+        # Items still to be handed out; whether there are any, and whether more than one: known
+        # ahead, since readiness passes through here to all of the word before.
+        left, holds, more = Signal(self.size), Signal(), Signal()
+        lowest = Signal(self.size)
         for k in places:
             m.d.comb += lowest[k].eq(left[k] & ~left[:k].any())
-        m.d.comb += more.eq((left & ~lowest).any())
         m.d.comb += [
-            self.o.valid.eq(left.any()),
+            self.o.valid.eq(holds),
             self.o.p.carried.eq(word.carried),
             self.o.p.outer.eq(word.outer),
             self.o.p["item"].eq(reduce(or_, (Mux(lowest[k], word["items"][k], 0) for k in places))),
             self.o.p.index.eq(reduce(or_, (Mux(lowest[k], k, 0) for k in places))),
-            self.i.ready.eq((self.o.ready & ~more) | ~left.any()),
+            self.i.ready.eq((self.o.ready & ~more) | ~holds),
         ]
+        following = Signal(self.size)
         with m.If(self.i.ready):
             m.d.sync += word.eq(self.i.p)
             with m.If(self.i.valid & ~self.i.p.carried.marker):
-                m.d.sync += left.eq(Cat(item.any() for item in self.i.p["items"]))
+                m.d.comb += following.eq(Cat(item.any() for item in self.i.p["items"]))
             with m.Else():
-                m.d.sync += left.eq(self.i.valid)
+                m.d.comb += following.eq(self.i.valid)
         with m.Elif(self.o.ready):
-            m.d.sync += left.eq(left & ~lowest)
+            m.d.comb += following.eq(left & ~lowest)
+        with m.Else():
+            m.d.comb += following.eq(left)
+        several = reduce(or_, (following[k] & following[:k].any() for k in places))
+        m.d.sync += [left.eq(following), holds.eq(following.any()), more.eq(several)]
         return m

@@ -282,9 +282,9 @@ def run(  # type: ignore[no-untyped-def]
                         waiting[c, came[c] % 64] = sending_word[c]
                         came[c] += 1
                     sending_word[c] = none
-                    if emit != none and run_sends[turn[c]]:
-                        if emit == end or sent[emit].sum() > 0:
-                            sending_word[c] = emit
+                    some = emit == end or (emit != none and sent[emit].sum() > 0)
+                    if some and run_sends[turn[c]]:
+                        sending_word[c] = emit
                     sending = False
                 elif stages:
                     offer = pool[c, stages - 1]

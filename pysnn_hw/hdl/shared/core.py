@@ -267,9 +267,7 @@ class SharedCore(wiring.Component):
             selected.append(bank.scan_data.as_value())
         which = delayed(m, scan.entry.bank, 2, "scan_bank")
         word = Signal(data.ArrayLayout(signed(program.bits), p))
-        m.d.sync += word.as_value().eq(
-            Array(selected)[which] if len(selected) > 1 else selected[0]
-        )
+        m.d.sync += word.as_value().eq(Array(selected)[which] if len(selected) > 1 else selected[0])
         return word
 
     def _fire(self, m, sequencer, scan, word, spike_data):

@@ -77,41 +77,62 @@ class SpikeReader(wiring.Component):
 
         # Stage "count".
         running, ending = Signal(), Signal()
-        y, x = Signal.like(d.rows), Signal.like(d.columns)
-        group, channel = Signal.like(d.groups), Signal.like(self.o.p.touch.weight)
+        # What is left of each axis, and whether nothing is: a comparison would come too late.
+        groups_left, columns_left = Signal.like(d.groups), Signal.like(d.columns)
+        rows_left = Signal.like(d.rows)
+        last_group, last_column, last_row = Signal(), Signal(), Signal()
+        channel = Signal.like(self.o.p.touch.weight)
         offset = Signal.like(self.o.p.touch.address[0])
         y_row, x_row = Signal.like(d.y), Signal.like(d.x)
         address = Signal.like(self.source)
+
+        def begin_groups():
+            return [
+                groups_left.eq(d.groups),
+                last_group.eq(d.groups == 0),
+                channel.eq(0),
+                offset.eq(0),
+            ]
+
+        def begin_columns():
+            return [columns_left.eq(d.columns), last_column.eq(d.columns == 0), x_row.eq(d.x)]
+
         with m.If(advance):
             m.d.sync += ending.eq(0)
             with m.If(running):
                 m.d.sync += address.eq(address + 1)
-                with m.If(group != d.groups):
+                with m.If(~last_group):
                     m.d.sync += [
-                        group.eq(group + 1),
+                        groups_left.eq(groups_left - 1),
+                        last_group.eq(groups_left == 1),
                         channel.eq(channel + program.lanes),
                         offset.eq(offset + d.offset),
                     ]
                 with m.Else():
-                    m.d.sync += [group.eq(0), channel.eq(0), offset.eq(0)]
-                    with m.If(x != d.columns):
-                        m.d.sync += [x.eq(x + 1), x_row.eq(x_row + 1)]
-                    with m.Else():
-                        m.d.sync += [x.eq(0), x_row.eq(d.x)]
-                        with m.If(y != d.rows):
-                            m.d.sync += [y.eq(y + 1), y_row.eq(y_row + 1)]
-                        with m.Else():
-                            m.d.sync += [running.eq(0), ending.eq(1)]
+                    m.d.sync += begin_groups()
+                with m.If(last_group & ~last_column):
+                    m.d.sync += [
+                        columns_left.eq(columns_left - 1),
+                        last_column.eq(columns_left == 1),
+                        x_row.eq(x_row + 1),
+                    ]
+                with m.If(last_group & last_column):
+                    m.d.sync += begin_columns()
+                    m.d.sync += [
+                        rows_left.eq(rows_left - 1),
+                        last_row.eq(rows_left == 1),
+                        y_row.eq(y_row + 1),
+                    ]
+                with m.If(last_group & last_column & last_row):
+                    m.d.sync += [running.eq(0), ending.eq(1)]
         with m.If(self.start):
             m.d.sync += [
                 running.eq(1),
-                y.eq(0),
-                x.eq(0),
-                group.eq(0),
-                channel.eq(0),
-                offset.eq(0),
+                *begin_groups(),
+                *begin_columns(),
+                rows_left.eq(d.rows),
+                last_row.eq(d.rows == 0),
                 y_row.eq(d.y),
-                x_row.eq(d.x),
                 address.eq(self.source),
             ]
 

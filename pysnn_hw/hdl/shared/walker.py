@@ -108,7 +108,7 @@ class LayerWalker(wiring.Component):
         row_weight = Signal.like(self.step.weight)
         last_group, last_column, last_row = Signal(), Signal(), Signal()
         addresses = range(program.banks)
-        last = last_group & last_column & last_row
+        last = Signal()  # all three, known a cycle ahead: it decides what moves up to the reader
         m.d.comb += [
             load.eq(event_valid & (~busy | last)),
             self.valid.eq(busy),
@@ -124,6 +124,7 @@ class LayerWalker(wiring.Component):
                     last_group.eq(group_left == 1),
                     self.step.weight.eq(self.step.weight + d.weight),
                 ]
+                m.d.sync += last.eq((group_left == 1) & last_column & last_row)
                 m.d.sync += [self.step.address[b].eq(self.step.address[b] + 1) for b in addresses]
             with m.Elif(~last_column):
                 m.d.sync += [
@@ -131,6 +132,7 @@ class LayerWalker(wiring.Component):
                     last_group.eq(d.out_groups == 0),
                     x_left.eq(x_left - 1),
                     last_column.eq(x_left == 2),
+                    last.eq((d.out_groups == 0) & (x_left == 2) & last_row),
                     x_valid.eq(_shifted(x_valid)),
                     self.step.weight.eq(self.step.weight + d.weight),
                 ]
@@ -146,6 +148,7 @@ class LayerWalker(wiring.Component):
                     x_valid.eq(x_valid_again),
                     y_left.eq(y_left - 1),
                     last_row.eq(y_left == 2),
+                    last.eq((d.out_groups == 0) & (x_again == 1) & (y_left == 2)),
                     y_valid.eq(_shifted(y_valid)),
                     self.step.weight.eq(row_weight + d.weight_row),
                     row_weight.eq(row_weight + d.weight_row),
@@ -174,6 +177,7 @@ class LayerWalker(wiring.Component):
                 last_column.eq(event.x_steps == 1),
                 y_left.eq(event.y_steps),
                 last_row.eq(event.y_steps == 1),
+                last.eq((d.out_groups == 0) & (event.x_steps == 1) & (event.y_steps == 1)),
                 x_valid.eq(event.x_valid),
                 x_valid_again.eq(event.x_valid),
                 y_valid.eq(event.y_valid),
