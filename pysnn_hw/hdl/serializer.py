@@ -53,6 +53,8 @@ class Serializer(wiring.Component):
         Values per word, P; divides the channels.
     value_range
         Smallest and largest value.
+    buffered
+        As of `WordSplitter`.
 
     Members
     -------
@@ -62,12 +64,19 @@ class Serializer(wiring.Component):
         Events; a word's first one comes ``latency`` cycles after the word when not stalled.
     """
 
-    def __init__(self, shape: MapShape, lanes: int, value_range: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        shape: MapShape,
+        lanes: int,
+        value_range: tuple[int, int],
+        *,
+        buffered: bool = False,
+    ) -> None:
         self.i_layout = word_layout(shape, lanes, value_range)
         self.event_layout = event_layout(shape, value_range)
         self.shape, self.lanes, self.value_range = shape, lanes, value_range
         tag = data.StructLayout({name: self.i_layout[name].shape for name in _TAG})
-        self.splitter = WordSplitter(lanes, value_shape(value_range).width, tag)
+        self.splitter = WordSplitter(lanes, value_shape(value_range).width, tag, buffered=buffered)
         super().__init__(
             {
                 "i": In(stream.Signature(self.i_layout)),

@@ -9,6 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from pysnn_hw.hdl.events import coordinate_shape
+from pysnn_hw.hdl.skid import SkidBuffer
 from pysnn_hw.plan.tokens import part_lanes
 
 __all__ = ["WordSplitter"]
@@ -21,6 +22,8 @@ class WordSplitter(wiring.Component):
     next word follows without a bubble. A word without any non-zero item yields nothing but costs a
     cycle. Wide words are split in two stages, into parts of a few items and those into items, so
     that no priority chain is longer than a few items. The output is combinational from registers.
+    ``buffered`` puts a skid buffer between the two, where so much is carried that readiness cannot
+    pass both in a cycle.
 
     Parameters
     ----------
@@ -28,6 +31,8 @@ class WordSplitter(wiring.Component):
         Items per word, and bits of each.
     tag
         What a word carries along.
+    buffered
+        See above; of no effect on narrow words.
 
     Members
     -------
@@ -37,8 +42,9 @@ class WordSplitter(wiring.Component):
         A word's first item comes `latency` cycles after the word when not stalled.
     """
 
-    def __init__(self, size: int, item_bits: int, tag) -> None:
+    def __init__(self, size: int, item_bits: int, tag, *, buffered: bool = False) -> None:
         self.size, self.item_bits, self.tag = size, item_bits, tag
+        self.buffered = buffered
         self.part_size = part_lanes(size)
         items = data.ArrayLayout(item_bits, size)
         self.i_layout = data.StructLayout({"tag": tag, "marker": 1, "items": items})
@@ -55,7 +61,9 @@ class WordSplitter(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a word to its first item."""
-        return 1 if self.part_size == self.size else 2
+        if self.part_size == self.size:
+            return 1
+        return 2 + (SkidBuffer.latency if self.buffered else 0)
 
     def elaborate(self, platform):
         m = Module()
@@ -65,12 +73,17 @@ class WordSplitter(wiring.Component):
         source = by_item
         if parts > 1:
             m.submodules.parts = source = _Stage(parts, self.part_size * self.item_bits, carried, 1)
+            part = source.o
+            if self.buffered:
+                m.submodules.between = between = SkidBuffer(source.o_layout)
+                wiring.connect(m, source.o, between.i)
+                part = between.o
             m.d.comb += [
-                by_item.i.valid.eq(source.o.valid),
-                source.o.ready.eq(by_item.i.ready),
-                by_item.i.p.carried.eq(source.o.p.carried),
-                by_item.i.p.outer.eq(source.o.p.index),
-                by_item.i.p.items.eq(source.o.p.item),
+                by_item.i.valid.eq(part.valid),
+                part.ready.eq(by_item.i.ready),
+                by_item.i.p.carried.eq(part.p.carried),
+                by_item.i.p.outer.eq(part.p.index),
+                by_item.i.p.items.eq(part.p["item"]),
             ]
         single = by_item.o.p
         m.d.comb += [

@@ -134,6 +134,7 @@ def run(  # type: ignore[no-untyped-def]
     part = np.zeros(cores, np.int64)
     values_left = np.zeros(cores, np.int64)
     out_valid = np.zeros(cores, np.bool_)
+    between, aside = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
     # Shared cores: words that wait for the serializer (in memory, in its latch, on offer, set
     # aside), whether there is room for more, and the skid buffer behind the serializer.
     waiting = np.zeros((cores, 64), np.int64)
@@ -232,18 +233,28 @@ def run(  # type: ignore[no-untyped-def]
                 if move:
                     out_valid[c] = values_left[c] > 0
                 # What the last stage takes from the one before.
+                part_ready = values_ready
                 if two_stages[c]:
-                    word_ready = (values_ready and parts_left[c] <= 1) or parts_left[c] == 0
-                    if values_ready:
-                        values_left[c] = 0
-                        if parts_left[c] > 0:
-                            if held_word[c] == end:
-                                values_left[c] = 1
-                            else:
-                                while sent[held_word[c], part[c]] == 0:
-                                    part[c] += 1
-                                values_left[c] = sent[held_word[c], part[c]]
+                    # In shared cores a skid buffer stands between parts and values.
+                    part_ready = aside[c] == 0 if shared[c] else values_ready
+                    word_ready = (part_ready and parts_left[c] <= 1) or parts_left[c] == 0
+                    offered_part = 0
+                    if parts_left[c] > 0 and part_ready:
+                        offered_part = 1
+                        if held_word[c] != end:
+                            while sent[held_word[c], part[c]] == 0:
                                 part[c] += 1
+                            offered_part = sent[held_word[c], part[c]]
+                            part[c] += 1
+                    next_part = between[c] if shared[c] else offered_part
+                    if shared[c]:
+                        if values_ready or between[c] == 0:
+                            between[c] = aside[c] if aside[c] > 0 else offered_part
+                            aside[c] = 0
+                        elif offered_part > 0:
+                            aside[c] = offered_part
+                    if values_ready:
+                        values_left[c] = next_part
                     elif move:
                         values_left[c] -= 1
                 else:
@@ -338,7 +349,7 @@ def run(  # type: ignore[no-untyped-def]
                         values_left[c] = 0
                         if offer != none:
                             values_left[c] = 1 if offer == end else sent[offer].sum()
-                elif two_stages[c] and values_ready:
+                elif two_stages[c] and part_ready:
                     parts_left[c] -= 1
             else:
                 # Readout: the host takes every score at once; the last one waits for the status.

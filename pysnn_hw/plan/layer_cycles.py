@@ -169,8 +169,10 @@ def _pass(steps, counts):  # type: ignore[no-untyped-def]
     read, fetch, out = none, none, none
     # Skid buffers before and behind the splitter: what is on offer, what waits.
     word, word_spare, spike, spike_spare = none, none, none, none
-    # Splitter: parts of the held word, spikes of the held part.
+    # Splitter: parts of the held word, the skid buffer between (words, and spikes of a part of
+    # each), spikes of the held part.
     held, parts_left, part = none, 0, 0
+    between, between_spikes, aside, aside_spikes = none, 0, none, 0
     current, left = none, 0
     event, busy, remain = none, False, 0
     cycle = 1  # in cycle 0 the pass was started
@@ -182,8 +184,9 @@ def _pass(steps, counts):  # type: ignore[no-untyped-def]
         spike_ready = spike_spare == none
         item_ready = (spike_ready and left <= 1) or left == 0
         word_ready = item_ready
+        part_ready = aside == none
         if two_stages:
-            word_ready = (item_ready and parts_left <= 1) or parts_left == 0
+            word_ready = (part_ready and parts_left <= 1) or parts_left == 0
         advance = out == none or word_spare == none
         # Walk.
         if busy:
@@ -204,21 +207,30 @@ def _pass(steps, counts):  # type: ignore[no-untyped-def]
         if item_ready:
             left = 0
             if two_stages:
-                if parts_left > 0:
-                    current = held
-                    if held == end:
-                        left = 1
-                    else:
-                        while counts[held, part] == 0:
-                            part += 1
-                        left = counts[held, part]
-                        part += 1
+                current, left = between, between_spikes
             elif word != none:
                 current = word
                 left = 1 if word == end else counts[word, 0]
         elif spike_ready:
             left -= 1
         if two_stages:
+            offered = 0
+            if parts_left > 0 and part_ready:
+                offered = 1
+                if held != end:
+                    while counts[held, part] == 0:
+                        part += 1
+                    offered = counts[held, part]
+                    part += 1
+            if item_ready or between == none:
+                if aside != none:
+                    between, between_spikes, aside = aside, aside_spikes, none
+                elif offered > 0:
+                    between, between_spikes = held, offered
+                else:
+                    between, between_spikes = none, 0
+            elif offered > 0:
+                aside, aside_spikes = held, offered
             if word_ready:
                 parts_left, part = 0, 0
                 if word != none:
@@ -228,7 +240,7 @@ def _pass(steps, counts):  # type: ignore[no-untyped-def]
                         parts_left = 0
                         for k in range(parts):
                             parts_left += counts[word, k] > 0
-            elif item_ready:
+            elif part_ready:
                 parts_left -= 1
         if word_ready or word == none:
             word = word_spare if word_spare != none else out

@@ -106,7 +106,12 @@ class SharedCore(wiring.Component):
             kind=lane_kind,
         )
         self.serializers = [
-            Serializer(layer.population.shape, program.lanes, self._range(layer.population))
+            Serializer(
+                layer.population.shape,
+                program.lanes,
+                self._range(layer.population),
+                buffered=True,
+            )
             for layer in program.layers
             if layer.sends
         ]

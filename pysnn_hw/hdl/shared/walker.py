@@ -67,9 +67,11 @@ class LayerWalker(wiring.Component):
         m = Module()
         program, d = self.program, self.descriptor
         touch = touch_layout(program)
-        m.submodules.splitter = splitter = WordSplitter(program.lanes, spike_bits(program), touch)
-        # Readiness goes through registers on either side of the splitter: it is a long way from
-        # the last step of a spike to the reader of the next word.
+        m.submodules.splitter = splitter = WordSplitter(
+            program.lanes, spike_bits(program), touch, buffered=True
+        )
+        # Readiness goes through registers on either side of the splitter, and inside: it is a long
+        # way from the last step of a spike to the reader of the next word.
         m.submodules.words = words = SkidBuffer(self.i.p.shape())
         wiring.connect(m, wiring.flipped(self.i), words.i)
         m.d.comb += [

@@ -9,7 +9,8 @@ from tests.hdl_bench import PACES, run
 
 @pytest.mark.parametrize("pace", PACES)
 @pytest.mark.parametrize("size", [1, 4, 8, 12, 13, 16])
-def test_items_come_one_by_one_with_what_the_word_carries(size, pace):
+@pytest.mark.parametrize("buffered", [False, True])
+def test_items_come_one_by_one_with_what_the_word_carries(size, buffered, pace):
     rng = random.Random(size)
     words = []
     for number in range(40):
@@ -24,15 +25,16 @@ def test_items_come_one_by_one_with_what_the_word_carries(size, pace):
             want.append({**shown, "index": 0})
             continue
         want += [{**shown, "index": k, "item": v} for k, v in enumerate(word["items"]) if v]
-    dut = WordSplitter(size, 3, 6)
+    dut = WordSplitter(size, 3, 6, buffered=buffered)
     traffic = run(dut, {"i": words}, {"o": len(want)}, pace=pace)
     got = traffic.payloads["o"]
     for g, w in zip(got, want, strict=True):
         assert {k: g[k] for k in w} == w
 
 
-def test_no_bubble_between_words():
-    dut = WordSplitter(16, 3, 6)
+@pytest.mark.parametrize("buffered", [False, True])
+def test_no_bubble_between_words(buffered):
+    dut = WordSplitter(16, 3, 6, buffered=buffered)
     words = [{"tag": k, "marker": 0, "items": [1] * 16} for k in range(5)]
     traffic = run(dut, {"i": words}, {"o": 80})
     cycles = traffic.cycles["o"]
