@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pysnn_hw.build.output_registers import absorb_output_registers
 from pysnn_hw.hdl.clock import PLL_CELL_NAME, PllSettings
 from pysnn_hw.plan.board import Device
 
@@ -32,6 +33,8 @@ class Family:
     retunes_text
         Whether the PLL of a routed design is changed in the textual bitstream (else in the
         routed netlist, which nextpnr must then read again if there is a textual one).
+    refine
+        Changes a netlist of yosys in place before it is placed.
     pack
         Arguments of the packer for a device, a textual bitstream (or netlist) and a bitstream.
     lut, bram, dsp, spram, ff
@@ -54,6 +57,7 @@ class Family:
     spram: str = ""
     ff: str = ""
     ff_cells: str = ""
+    refine: Callable[[dict[str, Any]], object] = lambda netlist: None
 
 
 def _ecp5_arguments(device: Device) -> tuple[str, ...]:
@@ -92,6 +96,7 @@ FAMILIES: Mapping[str, Family] = {
         ff="TRELLIS_FF",
         bram="DP16KD",
         dsp="MULT18X18D",
+        refine=absorb_output_registers,
     ),
     "gowin": Family(
         synth=_gowin_synth,

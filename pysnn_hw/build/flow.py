@@ -18,6 +18,7 @@ from pysnn_hw.build.toolchain import Progress, Tool, Toolchain, find_toolchain
 from pysnn_hw.build.top import BoardTop, linked
 from pysnn_hw.errors import PlanError, ToolError
 from pysnn_hw.hdl.accelerator import Accelerator
+from pysnn_hw.hdl.block_memory import NO_CHECK
 from pysnn_hw.hdl.clock import PllSettings, best_pll
 from pysnn_hw.plan.board import Board, Device
 
@@ -154,10 +155,12 @@ def build_accelerator(
 
 def synthesis_script(device: Device, source: str, netlist: str) -> str:
     """Commands of yosys that make a JSON netlist from a design with top module ``top``."""
-    # SPRAM has no initial contents, and yosys maps only memories that ask for none.
+    # SPRAM has no initial contents, and yosys maps only memories that ask for none. A word that is
+    # read as it is written comes out old unless the memory says that nobody cares.
     return (
         f"read_rtlil {source}; hierarchy -top top; proc; memory_collect; "
         "setparam -set INIT 1'x a:ram_style=huge t:$mem_v2 %i; "
+        f"setparam -set COLLISION_X_MASK 1'1 a:{NO_CHECK} t:$mem_v2 %i r:WR_PORTS=1 %i; "
         f"{FAMILIES[device.family].synth(device)}; write_json {netlist}"
     )
 
@@ -191,15 +194,20 @@ class _Build:
         constraints = self.family.constraints[0]
         _write(self.path("il"), _without_brackets(_text(plan.files["top.il"])))
         _write(self.path(constraints), _text(plan.files[f"top.{constraints}"]))
-        script = synthesis_script(self.board.device, f"{self.name}.il", f"{self.name}.part.json")
+        script = synthesis_script(
+            self.board.device, f"{self.name}.il", f"{self.name}.part.mapped.json"
+        )
         self._stage(
             "yosys",
             self.tools.yosys,
             ["-p", script],
             inputs=[self.path("il")],
-            products=["json"],
+            products=["mapped.json"],
             interesting=_YOSYS_PROGRESS,
         )
+        netlist = json.loads(self.path("mapped.json").read_text(encoding="utf-8"))
+        self.family.refine(netlist)
+        _write(self.path("json"), json.dumps(netlist))
         return self.path("json")
 
     def route_until(self, netlist: Path, enough_mhz: float) -> _Routed:

@@ -7,7 +7,10 @@ from amaranth.lib.wiring import In, Out
 
 from pysnn_hw.plan.memory import BLOCK_SHAPES, slice_width
 
-__all__ = ["BlockMemory"]
+__all__ = ["NO_CHECK", "BlockMemory"]
+
+NO_CHECK = "no_rw_check"
+"""Attribute of memories that need no comparison of addresses, see `synthesis_script`."""
 
 
 class BlockMemory(wiring.Component):
@@ -27,6 +30,9 @@ class BlockMemory(wiring.Component):
         Contents of a ROM (unsigned words): with them there is no write port in the memory.
     style
         ``block``, ``distributed`` or ``logic``: the synthesis attribute.
+    collides
+        Whether it matters what is read in the cycle of a write to the same word. If not, synthesis
+        is told so (`NO_CHECK`) and need not compare addresses where blocks give no old word.
 
     Members
     -------
@@ -34,13 +40,22 @@ class BlockMemory(wiring.Component):
     write_address : In(unsigned), write_enable : In(1), write_data : In(width)
     """
 
-    def __init__(self, depth: int, width: int, *, family: str, init=(), style: str = "block"):
+    def __init__(
+        self,
+        depth: int,
+        width: int,
+        *,
+        family: str,
+        init=(),
+        style: str = "block",
+        collides: bool = True,
+    ):
         if family not in BLOCK_SHAPES:
             raise ValueError(f"family must be one of {', '.join(BLOCK_SHAPES)}, not {family!r}")
         if depth < 1 or width < 1:
             raise ValueError(f"depth and width must be at least 1, not {depth} and {width}")
         self.depth, self.width, self.family, self.init = depth, width, family, tuple(init)
-        self.style = style
+        self.style, self.collides = style, collides
         address = unsigned(max(1, (depth - 1).bit_length()))
         super().__init__(
             {
@@ -58,6 +73,9 @@ class BlockMemory(wiring.Component):
         # Only blocks are worth cutting; a single word would have an address of no bits.
         depth = max(2, self.depth)
         step = slice_width(self.family, depth) if self.style == "block" else self.width
+        attributes = {"ram_style": self.style, "rom_style": self.style}
+        if not self.collides:
+            attributes[NO_CHECK] = 1
         pieces = []
         for number, first in enumerate(range(0, self.width, step)):
             bits = min(step, self.width - first)
@@ -66,7 +84,7 @@ class BlockMemory(wiring.Component):
                 shape=unsigned(bits),
                 depth=depth,
                 init=[word >> first & mask for word in self.init],
-                attrs={"ram_style": self.style, "rom_style": self.style},
+                attrs=attributes,
             )
             m.submodules[f"slice_{number}"] = piece
             read = piece.read_port()

@@ -22,7 +22,8 @@ class MembraneBank(wiring.Component):
     proves (``min_distance``) that they do not occur.
 
     Scan (``scanning`` high, no step in flight): ``scan_address`` is read whenever ``advance`` is
-    high and ``scan_data`` follows two advances later; ``restore`` writes a word back.
+    high and ``scan_data`` follows two advances later; ``restore`` writes a word back, not the one
+    that is being read.
 
     Parameters
     ----------
@@ -86,8 +87,13 @@ class MembraneBank(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        # A step that reads what is being written takes it from the pipeline; a scan reads ahead.
         m.submodules.memory = mem = BlockMemory(
-            self.depth, self.word.size, family=self.family, style=_STYLE[self.kind]
+            self.depth,
+            self.word.size,
+            family=self.family,
+            style=_STYLE[self.kind],
+            collides=False,
         )
         step_pipe = [(self.step, self.step_address)]
         for name in ("fetch", "add", "write"):

@@ -17,12 +17,19 @@ from amaranth.hdl import Cat, Signal, signed
 from pysnn_hw.hdl.membrane import MembraneBank
 from tests.formal.harness import Harness
 from tests.formal.prove import mutant, run
+from tests.poisoned import PoisonedMemory
 
 pytestmark = pytest.mark.formal
 
 BITS, ADDEND_BITS = 4, 3
 INDUCTION, REACH = 5, 12
 SMALL: dict[str, Any] = {"depth": 2, "lanes": 1, "lemmas": False}  # enough to go wrong
+
+
+@pytest.fixture(autouse=True)
+def _poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read as it is written is wrong."""
+    monkeypatch.setattr("pysnn_hw.hdl.membrane.BlockMemory", PoisonedMemory)
 
 
 def _bank(
@@ -56,6 +63,8 @@ def _bank(
     for distance in range(1, min_distance if promised is None else promised):
         h.assume(~(hits[0] & hits[distance]))
     h.assume(~(bank.scanning & Cat(steps).any()))
+    same = bank.restore_address == bank.scan_address
+    h.assume(~(bank.scanning & bank.advance & bank.restore & same))
 
     # The sum as it leaves the adders, and a cycle later, when it is in memory
     restored = bank.scanning & bank.restore & (bank.restore_address == address)
@@ -88,6 +97,9 @@ def _bank(
     h.lemma(word == Cat(*stored))
     h.lemma(~fetched | (h.view("dut.read_data", BITS * lanes) == fetched_word))
     h.lemma(~hits[3] | (h.view("dut.total", BITS * lanes) == Cat(*added)))
+
+    if min_distance == bank.hazard:
+        h.lemma(~(hits[1] & h.view("dut.memory.collided")))
 
     twice = Signal()
     with m.If(hits[0] & hits[min_distance]):

@@ -138,7 +138,10 @@ class SharedCore(wiring.Component):
         program = self.program
         m.submodules.sequencer = sequencer = LayerSequencer(program)
         m.submodules.spikes = spikes = BlockMemory(
-            program.spikes.words, spike_bits(program) * program.lanes, family=self.family
+            program.spikes.words,
+            spike_bits(program) * program.lanes,
+            family=self.family,
+            collides=False,  # what is read was complete before
         )
         m.submodules.reader = reader = SpikeReader(program, family=self.family)
         step = self._issue(m, sequencer, reader)

@@ -8,8 +8,15 @@ import pytest
 from amaranth.sim import Simulator
 
 from pysnn_hw.hdl.membrane import MembraneBank
+from tests.poisoned import PoisonedMemory
 
 LANES, BITS, ADDEND_BITS = 2, 12, 8
+
+
+@pytest.fixture(autouse=True)
+def _poisoned(monkeypatch):
+    """What is read as it is written is wrong."""
+    monkeypatch.setattr("pysnn_hw.hdl.membrane.BlockMemory", PoisonedMemory)
 
 
 def _bank(depth: int, min_distance: int) -> MembraneBank:

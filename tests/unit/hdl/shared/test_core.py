@@ -11,9 +11,17 @@ from pysnn_hw.hdl.shared.core import SharedCore
 from pysnn_hw.ir.snn import PLAIN, Neuron
 from tests.hdl_bench import run
 from tests.networks import random_images
+from tests.poisoned import PoisonedMemory
 from tests.unit.hdl.shared.programs import network, program
 
 IMAGES = 3
+
+
+@pytest.fixture(autouse=True)
+def _poisoned(monkeypatch):
+    """What is read as it is written is wrong."""
+    monkeypatch.setattr("pysnn_hw.hdl.membrane.BlockMemory", PoisonedMemory)
+    monkeypatch.setattr("pysnn_hw.hdl.shared.core.BlockMemory", PoisonedMemory)
 
 
 def events(spikes, timesteps):
