@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A memory with one read and one write port, cut into slices that fit a device's blocks."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -73,7 +75,7 @@ class BlockMemory(wiring.Component):
         # Only blocks are worth cutting; a single word would have an address of no bits.
         depth = max(2, self.depth)
         step = slice_width(self.family, depth) if self.style == "block" else self.width
-        attributes = {"ram_style": self.style, "rom_style": self.style}
+        attributes: dict[str, Any] = {"ram_style": self.style, "rom_style": self.style}
         if not self.collides:
             attributes[NO_CHECK] = 1
         pieces = []

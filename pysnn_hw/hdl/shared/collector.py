@@ -114,7 +114,8 @@ class Collector(wiring.Component):
 
         # Stage "place": the word being filled, and its address.
         at, address = Signal(number), Signal(self.write.p.address.shape(), init=self.base)
-        word = Signal.like(self.write.p.word)
+        # A fresh word holds nothing yet, whatever stands in its register from the one before.
+        word, fresh = Signal.like(self.write.p.word), Signal(init=1)
         begun, marker = Signal(), Signal()
         here, last = Signal(), Signal()
         m.d.comb += [
@@ -123,18 +124,19 @@ class Collector(wiring.Component):
             last.eq(at == self.words - 1),
             self.write.valid.eq(taken & (begun | self.free) & ~here),
             self.write.p.address.eq(address),
-            self.write.p.word.eq(word),
+            Value.cast(self.write.p.word).eq(Mux(fresh, 0, Value.cast(word))),
         ]
         with m.If(taken & (begun | self.free)):
             m.d.sync += begun.eq(1)
         with m.If(taken & here & (begun | self.free)):
             m.d.comb += take.eq(1)
+            m.d.sync += fresh.eq(0)
             for p in range(self.lanes):
-                with m.If(lane == p):
-                    m.d.sync += word[p].eq(value)
+                with m.If((lane == p) | fresh):
+                    m.d.sync += word[p].eq(Mux(lane == p, value, 0))
         with m.If(self.write.valid & self.write.ready):
             m.d.sync += [
-                Value.cast(word).eq(0),
+                fresh.eq(1),
                 address.eq(Mux(address == self.end - 1, self.base, address + 1)),
                 at.eq(Mux(last, 0, at + 1)),
             ]
