@@ -160,7 +160,7 @@ def synthesis_script(device: Device, source: str, netlist: str) -> str:
     return (
         f"read_rtlil {source}; hierarchy -top top; proc; memory_collect; "
         "setparam -set INIT 1'x a:ram_style=huge t:$mem_v2 %i; "
-        f"setparam -set COLLISION_X_MASK 1'1 a:{NO_CHECK} t:$mem_v2 %i r:WR_PORTS=1 %i; "
+        f"setparam -set RD_COLLISION_X_MASK 1'1 a:{NO_CHECK} t:$mem_v2 %i r:WR_PORTS=1 %i; "
         f"{FAMILIES[device.family].synth(device)}; write_json {netlist}"
     )
 
