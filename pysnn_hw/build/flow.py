@@ -22,7 +22,13 @@ from pysnn_hw.hdl.block_memory import NO_CHECK
 from pysnn_hw.hdl.clock import PllSettings, best_pll
 from pysnn_hw.plan.board import Board, Device
 
-__all__ = ["BuildResult", "build_accelerator", "build_bitstream", "synthesis_script"]
+__all__ = [
+    "BuildResult",
+    "build_accelerator",
+    "build_bitstream",
+    "synthesis_script",
+    "without_brackets",
+]
 
 MAX_TRIES = 3
 """Most seeds of the placer that are tried."""
@@ -192,7 +198,7 @@ class _Build:
         # Without source locations, so that the folder of a checkout is nowhere in the products.
         plan = platform.build(top, name="top", do_build=False, emit_src=False)
         constraints = self.family.constraints[0]
-        _write(self.path("il"), _without_brackets(_text(plan.files["top.il"])))
+        _write(self.path("il"), without_brackets(_text(plan.files["top.il"])))
         _write(self.path(constraints), _text(plan.files[f"top.{constraints}"]))
         script = synthesis_script(
             self.board.device, f"{self.name}.il", f"{self.name}.part.mapped.json"
@@ -393,7 +399,7 @@ def _explained(error: ToolError, board: Board) -> Exception:
     return error
 
 
-def _without_brackets(netlist: str) -> str:
+def without_brackets(netlist: str) -> str:
     """RTLIL whose names hold no ``[ ]``: Amaranth calls the fields of an array ``name[0]``.
 
     ABC9 splits buses into bits of just such names, and yosys stops where the two meet.

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Depths of the queues in front of cores that take several projections.
+"""Depths of the queues in front of cores that would hold up others.
 
 What skips layers arrives long before what went through them. While a queue for it is full, its
 sender stands still, and with it all that follows: a pipeline then runs no faster than one image
-after the other.
+after the other. A shared core has other layers to run, but sends one layer's spikes all at once.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from pysnn_hw.ir.snn import FixedNetwork
+from pysnn_hw.ir.snn import INPUT, FixedNetwork
 from pysnn_hw.plan.activity import Activity
 from pysnn_hw.plan.prediction import Plan, evaluate
-from pysnn_hw.plan.schedule import CorePlan
+from pysnn_hw.plan.schedule import CorePlan, Schedule
 
 DEPTHS = (2050, 8194, 32770)
 """Events; a few short of what block RAMs hold, as a queue has places of its own."""
@@ -25,11 +25,10 @@ def deepened(net: FixedNetwork, found: Plan, activity: Activity) -> Plan:
     """``found`` with deeper queues wherever these make it faster and still fit, one by one."""
     best = found
     for index, core in enumerate(found.schedule.cores):
-        if core.shared or len(core.inputs) < 2:
-            continue
-        for depth in DEPTHS:
+        names = _bursts(net, found.schedule, core)
+        for depth in DEPTHS if names else ():
             cores = list(best.schedule.cores)
-            cores[index] = _with_depth(net, cores[index], depth)
+            cores[index] = _with_depth(cores[index], names, depth)
             schedule = replace(best.schedule, cores=tuple(cores))
             tried = evaluate(net, schedule, found.board, activity)
             if tried.fits and tried.cycles_per_image <= WORTH * best.cycles_per_image:
@@ -37,13 +36,26 @@ def deepened(net: FixedNetwork, found: Plan, activity: Activity) -> Plan:
     return best
 
 
-def _with_depth(net: FixedNetwork, core: CorePlan, depth: int) -> CorePlan:
-    """``core`` with so deep queues for all that does not come from the population before."""
+def _bursts(net: FixedNetwork, schedule: Schedule, core: CorePlan) -> set[str]:
+    """Projections into a core that come early, or from a shared core."""
     names = [p.name for p in net.populations]
-    before = names[names.index(core.population) - 1]
     source = {p.name: p.source for p in net.projections}
+    before = names[names.index(core.population) - 1]
+    return {
+        port.projection
+        for port in core.inputs
+        if source[port.projection] != INPUT
+        and (
+            schedule.cores[schedule.index_of(source[port.projection])].shared
+            or (len(core.inputs) > 1 and source[port.projection] != before)
+        )
+    }
+
+
+def _with_depth(core: CorePlan, names: set[str], depth: int) -> CorePlan:
+    """``core`` with so deep queues for the projections ``names``."""
     ports = tuple(
-        port if source[port.projection] == before else replace(port, queue_depth=depth)
+        replace(port, queue_depth=depth) if port.projection in names else port
         for port in core.inputs
     )
     return replace(core, inputs=ports)

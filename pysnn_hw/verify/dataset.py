@@ -14,6 +14,7 @@ import numpy as np
 
 from pysnn_hw.golden import Result, simulate_batches
 from pysnn_hw.ir.snn import Array, FixedNetwork
+from pysnn_hw.plan.board import Device
 from pysnn_hw.plan.schedule import Schedule
 from pysnn_hw.progress import Progress, silent
 from pysnn_hw.verify.compare import Mismatch, first_mismatch
@@ -28,6 +29,7 @@ from pysnn_hw.verify.harness import (
     run_harness,
     write_vectors,
 )
+from pysnn_hw.verify.netlist import NetlistDesign
 from pysnn_hw.verify.verilator import Profile, find_verilator
 
 _BATCH_BYTES = 48 << 20  # expected words on disk per process
@@ -115,6 +117,7 @@ def run_dataset(
     schedule: Schedule,
     images: Array,
     *,
+    device: Device | None = None,
     folder: Path | None = None,
     pressure: Pressure = NO_PRESSURE,
     profile: Profile = RUN_FAST,
@@ -133,6 +136,8 @@ def run_dataset(
         What to build.
     images
         Raw integers (N, C, H, W), or (N, T, C, H, W) for an input of events.
+    device
+        Simulate the netlist that is synthesised for it, not the generated Verilog.
     folder
         Where the executable (kept for the next time) and a waveform go; None for a temporary
         folder, without a waveform.
@@ -155,7 +160,7 @@ def run_dataset(
         If the network, the images or the schedule are unusable.
     """
     with _work_folder(folder) as work:
-        design = Design(net, schedule)
+        design = NetlistDesign(net, schedule, device) if device else Design(net, schedule)
         tool = find_verilator()
         progress("compile the accelerator", 0, 1)
         executable = build_harness(tool, design, work, profile=profile)

@@ -1,0 +1,117 @@
+# amaranth: UnusedElaboratable=no
+# SPDX-License-Identifier: BSD-2-Clause
+"""The synthesised netlist in place of the generated Verilog."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import jinja2
+from amaranth.back import rtlil
+
+from pysnn_hw.build.families import FAMILIES
+from pysnn_hw.build.flow import synthesis_script, without_brackets
+from pysnn_hw.build.toolchain import find_toolchain
+from pysnn_hw.errors import ToolError
+from pysnn_hw.plan.board import Device
+from pysnn_hw.resources import resource_dir
+from pysnn_hw.verify.design import TOP, Design
+
+__all__ = ["NetlistDesign"]
+
+_MODELS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "ecp5": ("+/lattice/cells_sim_ecp5.v", ("dp16kd.v.j2",)),
+    "ice40": ("+/ice40/cells_sim.v", ()),
+}
+"""Per family: yosys's models of its cells, and ours of what yosys has none of."""
+
+
+@dataclass(frozen=True, eq=False)
+class NetlistDesign(Design):
+    """An accelerator with probes, mapped to the cells of a device as for a bitstream.
+
+    Cells are replaced by their models, so that what is simulated is what place-and-route gets:
+    look-up tables, flip-flops, carry chains and memory blocks with their contents.
+
+    Attributes
+    ----------
+    device
+        What it is synthesised for.
+    """
+
+    device: Device
+
+    @cached_property
+    def verilog(self) -> str:
+        """Verilog of the netlist, its top module called `TOP`.
+
+        Raises
+        ------
+        ToolError
+            If there are no models of the family's cells, or yosys fails.
+        """
+        family = self.device.family
+        if family not in _MODELS:
+            known = " and ".join(sorted(_MODELS))
+            raise ToolError("yosys", f"has models for netlists of {known}, not of {family}")
+        yosys = find_toolchain(family).yosys
+        # Not where temporary files usually are: tools that come as WebAssembly do not see that.
+        with TemporaryDirectory(prefix="pysnn_hw_", dir=Path.cwd()) as name:
+            folder = Path(name)
+            source = rtlil.convert(self._accelerator, name="top", emit_src=False)
+            (folder / "top.il").write_text(without_brackets(source), encoding="utf-8")
+            script = synthesis_script(self.device, "top.il", "mapped.json")
+            yosys.run(["-p", script], folder=folder, log=folder / "synthesis.log")
+            netlist = json.loads((folder / "mapped.json").read_text(encoding="utf-8"))
+            FAMILIES[family].refine(netlist)
+            _expand_tables(netlist)
+            (folder / "netlist.json").write_text(json.dumps(netlist), encoding="utf-8")
+            models, ours = _MODELS[family]
+            for template in ours:
+                (folder / template).write_text(_rendered(template), encoding="utf-8")
+            steps = (
+                "read_json netlist.json",
+                f"read_verilog -sv -overwrite {models}",
+                *(f"read_verilog -sv -overwrite {template}" for template in ours),
+                "hierarchy -check -top top",
+                "proc; flatten; opt_expr; opt_clean",
+                f"rename top {TOP}",
+                "write_verilog -noattr flat.v",
+            )
+            yosys.run(["-p", "; ".join(steps)], folder=folder, log=folder / "flatten.log")
+            return (folder / "flat.v").read_text(encoding="utf-8")
+
+
+_TABLES = {"LUT4": ("INIT", "ABCD", "Z"), "SB_LUT4": ("LUT_INIT", ("I0", "I1", "I2", "I3"), "O")}
+"""Look-up tables: parameter with the contents, inputs from the lowest index bit, output."""
+
+
+def _expand_tables(netlist: dict[str, Any]) -> None:
+    """Makes yosys's own cells of look-up tables, in place: it takes minutes over their models."""
+    for cell in netlist["modules"]["top"]["cells"].values():
+        if cell["type"] in _TABLES:
+            contents, inputs, output = _TABLES[cell["type"]]
+            wires, bits = cell["connections"], cell["parameters"][contents]
+            cell["type"] = "$lut"
+            cell["parameters"] = {"WIDTH": f"{4:032b}", "LUT": bits}
+            cell["port_directions"] = {"A": "input", "Y": "output"}
+            cell["connections"] = {
+                "A": [wires[i][0] if i in wires else "0" for i in inputs],
+                "Y": wires[output],
+            }
+
+
+def _rendered(template: str) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resource_dir("rtl_templates")),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render()
