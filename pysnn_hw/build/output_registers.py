@@ -15,6 +15,8 @@ __all__ = ["absorb_output_registers"]
 
 _WIDTH = 18
 """Output bits of each of a block's two ports."""
+_PAIRED = 36
+"""Width of port A if it writes for both."""
 
 
 def absorb_output_registers(netlist: dict[str, Any]) -> int:
@@ -43,32 +45,38 @@ def absorb_output_registers(netlist: dict[str, Any]) -> int:
     }
     absorbed = 0
     for cell in [c for c in cells.values() if c["type"] == "DP16KD"]:
-        for port in "AB":
-            absorbed += _absorb(cells, cell, port, uses, taken_by)
+        # Words of 36 bits leave through both ports, moved by port B.
+        paired = int(cell["parameters"]["DATA_WIDTH_A"], 2) == _PAIRED
+        for ports in ("AB",) if paired else ("A", "B"):
+            absorbed += _absorb(cells, cell, ports, uses, taken_by)
     return absorbed
 
 
 def _absorb(
     cells: dict[str, Any],
     block: dict[str, Any],
-    port: str,
+    ports: str,
     uses: Counter[Any],
     taken_by: dict[Any, str],
 ) -> bool:
-    """One port of one block."""
+    """One port of one block, or both of them as one."""
     wires, settings = block["connections"], block["parameters"]
-    outputs = [f"DO{port}{k}" for k in range(_WIDTH)]
+    outputs = [f"DO{port}{k}" for port in ports for k in range(_WIDTH)]
     used = [o for o in outputs if o in wires and uses[wires[o][0]] > 1]
     registers = [taken_by.get(wires[o][0], "") for o in used]
-    if not used or settings[f"REGMODE_{port}"] != "NOREG":
+    moved_by = ports[-1]
+    if not used or any(settings[f"REGMODE_{port}"] != "NOREG" for port in ports):
+        return False
+    if len(ports) > 1 and wires["CLKA"] != wires["CLKB"]:
         return False
     for output, register in zip(used, registers, strict=True):
         if uses[wires[output][0]] != 2 or not register:
             return False
-        if not _moves_with(cells[register], block, port):
+        if not _moves_with(cells[register], block, moved_by):
             return False
-    settings[f"REGMODE_{port}"] = "OUTREG"
-    wires[f"OCE{port}"] = list(wires[f"CE{port}"])
+    for port in ports:
+        settings[f"REGMODE_{port}"] = "OUTREG"
+        wires[f"OCE{port}"] = list(wires[f"CE{moved_by}"])
     for output, register in zip(used, registers, strict=True):
         wires[output] = cells.pop(register)["connections"]["Q"]
     return True

