@@ -85,7 +85,7 @@ def _absorb(
 def _moves_with(register: dict[str, Any], block: dict[str, Any], port: str) -> bool:
     """Whether a flip-flop has clock and enable of the port, starts at zero and is never reset."""
     wires, settings = register["connections"], register["parameters"]
-    enable = ["1"] if settings.get("CEMUX") == "1" else wires.get("CE", ["1"])
+    enable = ["1"] if settings.get("CEMUX", "").strip() == "1" else wires.get("CE", ["1"])
     reset = ["0"] if settings.get("LSRMUX") == "0" else wires.get("LSR", ["0"])
     return (
         wires["CLK"] == block["connections"][f"CLK{port}"]

@@ -122,7 +122,7 @@ class MembraneBank(wiring.Component):
             found.append((in_add, distance))
 
         moving = Signal()
-        operand = Signal(self.word)
+        operand = Signal(self.word, reset_less=True)
         m.d.comb += [
             moving.eq(~self.scanning | self.advance),
             mem.read_address.eq(Mux(self.scanning, self.scan_address, self.step_address)),

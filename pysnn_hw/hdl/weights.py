@@ -99,7 +99,10 @@ class WeightMemory(wiring.Component):
             )
             m.d.comb += [mem.read_address.eq(self.address), mem.read_enable.eq(1)]
             read = mem.read_data
-        m.d.sync += self.weights.as_value().eq(read)
+        # Without a reset it can be the memory block's own.
+        register = Signal.like(self.weights, reset_less=True)
+        m.d.sync += register.as_value().eq(read)
+        m.d.comb += self.weights.eq(register)
         return m
 
     def _booted(self, m):

@@ -151,7 +151,10 @@ class SharedCore(wiring.Component):
             scan.layer.eq(sequencer.layer),
         ]
         word = self._compute(m, sequencer, scan, step)
-        emit, spikes_out, residue = self._fire(m, sequencer, scan, word, spikes.read_data)
+        fetched = Signal(spikes.width, reset_less=True)
+        with m.If(spikes.read_enable):
+            m.d.sync += fetched.eq(spikes.read_data)
+        emit, spikes_out, residue = self._fire(m, sequencer, scan, word, fetched)
 
         # The spike memory: read by passes, then at firing; written at firing, else from outside.
         residual_address = Signal.like(sequencer.residual)
@@ -160,7 +163,7 @@ class SharedCore(wiring.Component):
         with m.Elif(scan.valid):
             m.d.sync += residual_address.eq(residual_address + 1)
         m.d.comb += [
-            reader.read_data.eq(spikes.read_data),
+            reader.read_data.eq(fetched),
             spikes.read_address.eq(Mux(sequencer.scanning, residual_address, reader.read_address)),
             spikes.read_enable.eq(sequencer.scanning | reader.read_enable),
         ]
@@ -288,7 +291,7 @@ class SharedCore(wiring.Component):
         m.submodules.charge = charge = Charge(program)
         fetched, values = Signal(layout), Signal(data.ArrayLayout(self.spike_shape, program.lanes))
         m.d.comb += Value.cast(fetched).eq(constants.data)
-        m.d.sync += Value.cast(values).eq(spike_data)
+        m.d.comb += Value.cast(values).eq(spike_data)
         # Constants and residual are fetched two cycles after the entry, membranes three.
         m.d.comb += [
             charge.first.eq(sequencer.first),

@@ -50,7 +50,7 @@ class SpikeReader(wiring.Component):
     start : In(1), descriptor : In(pass_layout), source : In(unsigned)
         The pass, and the address of its first word, which holds for this timestep and image.
     read_address : Out(unsigned), read_enable : Out(1), read_data : In
-        Port of the spike memory.
+        Port of the spike memory, whose words come two advances after their addresses.
     o : Out(stream.Signature(touched_layout))
     """
 
@@ -154,24 +154,23 @@ class SpikeReader(wiring.Component):
             ]
 
         # Stage "fetch".
-        y_entry, x_entry = Signal(y_layout(program)), Signal(x_layout(program))
-        values = Signal.like(self.o.p["values"])
+        y_entry = Signal(y_layout(program), reset_less=True)
+        x_entry = Signal(x_layout(program), reset_less=True)
         with m.If(advance):
             m.d.sync += [
                 Value.cast(y_entry).eq(y_data),
                 Value.cast(x_entry).eq(x_data),
-                Value.cast(values).eq(self.read_data),
             ]
 
         # Stage "sum".
         touch = self.o.p.touch
-        matters = Value.cast(values).any() & (y_entry.steps != 0) & (x_entry.steps != 0)
+        matters = self.read_data.any() & (y_entry.steps != 0) & (x_entry.steps != 0)
         m.d.comb += advance.eq(~self.o.valid | self.o.ready)
         with m.If(advance):
             m.d.sync += [
                 self.o.valid.eq(fetch.valid & (fetch.end | matters)),
                 self.o.p.end.eq(fetch.end),
-                self.o.p["values"].eq(values),
+                Value.cast(self.o.p["values"]).eq(self.read_data),
                 touch.y_valid.eq(y_entry.valid),
                 touch.x_valid.eq(x_entry.valid),
                 touch.turn.eq(y_entry.turn + x_entry.turn),

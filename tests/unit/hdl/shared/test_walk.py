@@ -106,7 +106,7 @@ def test_every_step_of_every_pass(shape, banks, pauses, lanes):
     got, want, cycles, predicted = [], [], [], []
 
     async def bench(ctx):
-        memory, data = {}, 0
+        memory, data, fetched = {}, 0, 0
         for p, word in zip(compiled.passes, words, strict=True):
             channels, height, width = p.geometry.source_shape
             spikes = rng.integers(0, 4, (channels, height, width))
@@ -122,10 +122,10 @@ def test_every_step_of_every_pass(shape, banks, pauses, lanes):
             ctx.set(dut.start, 1)
             found, done, taken = [], False, 0
             while not done:
-                ctx.set(dut.read_data, data)
+                ctx.set(dut.read_data, fetched)
                 ctx.set(dut.pause, draw.random() < pauses)
                 if ctx.get(dut.read_enable):
-                    data = memory.get(ctx.get(dut.read_address), 0)
+                    fetched, data = data, memory.get(ctx.get(dut.read_address), 0)
                 if ctx.get(dut.valid):
                     s = ctx.get(dut.step)
                     touched = tuple(
