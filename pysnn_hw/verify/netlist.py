@@ -75,7 +75,11 @@ class NetlistDesign(Design):
             FAMILIES[family].refine(netlist)
             _expand_tables(netlist)
             (folder / "netlist.json").write_text(json.dumps(netlist), encoding="utf-8")
-            script = f"read_json netlist.json; rename top {TOP}; write_verilog -noattr flat.v"
+            # Names inside are of no use, and long ones overcharge Verilator.
+            script = (
+                f"read_json netlist.json; rename top {TOP}; rename -hide; "
+                "write_verilog -noattr flat.v"
+            )
             yosys.run(["-p", script], folder=folder, log=folder / "writing.log")
             return (folder / "flat.v").read_text(encoding="utf-8") + _models(family)
 

@@ -83,8 +83,12 @@ class LayerSequencer(wiring.Component):
 
         def place(outside, words):
             """Where the step lies behind the first one, of this image or the one before."""
-            image = Mux(outside & odd, timesteps, 0)
-            return (image + step) * words if timesteps > 1 else Mux(outside & odd, words, 0)
+            if timesteps == 1:
+                return Mux(outside & odd, words, 0)
+            number = Signal.like(step + timesteps, name="number")
+            m.d.comb += number.eq(Mux(outside & odd, timesteps, 0) + step)
+            # Adders, as a hardware multiplier would be far away.
+            return sum(Mux(bit, words << k, 0) for k, bit in enumerate(number))
 
         source_place, residual_place, target_place = (
             Signal.like(self.source, name=f"{name}_place")
