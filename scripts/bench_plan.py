@@ -56,9 +56,6 @@ CASES = (
     Case("mnist_cnn", "icesugar-pro"),
     Case("mnist_small", "hx8k", levels=3, weight_bits=4),
     Case("mnist_small", "icebreaker", levels=3, weight_bits=4),
-    Case("mnist_small", "tang-nano-9k", levels=3, weight_bits=4),
-    Case("mnist_cnn", "tang-nano-20k"),
-    Case("mnist_cnn", "tang-primer-20k"),
 )
 RESOURCES = ("lut", "bram", "dsp", "spram")
 TOLERANCE = 0.15

@@ -54,7 +54,7 @@ def test_netlists_compute_what_golden_does(board, shared, tmp_path, monkeypatch)
 
 
 def test_a_family_without_models_is_refused(tmp_path):
-    device = load_board("tang-nano-9k").device
+    device = load_board("hx8k").device.model_copy(update={"family": "gowin"})
     net = network("residual", 1, 3)
     images = random_images(np.random.default_rng(3), net, 1)
     with pytest.raises(ToolError, match="netlists of ecp5 and ice40, not of gowin"):
