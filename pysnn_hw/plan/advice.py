@@ -34,7 +34,9 @@ def advise(problem: Problem, found: Plan) -> tuple[str, ...]:
         The plan.
     """
     busiest = max(found.cycles, key=lambda c: c.total)
-    busy, interval = f"{busiest.total:,.0f}", f"{found.cycles_per_image:,.0f}"
+    # The interval is exact, busy cycles are means over all sample images: they may be a few more.
+    pace = found.cycles_per_image
+    busy, interval = f"{min(busiest.total, pace):,.0f}", f"{pace:,.0f}"
     told = [f"{busiest.core} sets the pace: busy for {busy} of {interval} cycles per image"]
     if found.fits:
         told.append(_binding(problem, found.board))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from pysnn_hw.plan.layers import COPIES
 from pysnn_hw.plan.tokens import PROBE, STEP
 
 NO_JUDGE, EARLY_EXIT, SAMPLER = 0, 1, 2
@@ -137,7 +138,9 @@ def run(  # type: ignore[no-untyped-def]
     between, aside = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
     # Shared cores: words that wait for the serializer (in memory, in its latch, on offer, set
     # aside), whether there is room for more, and the skid buffer behind the serializer.
-    waiting = np.zeros((cores, 64), np.int64)
+    # As many as `WordQueue` and its skid buffer hold, which follows from when it still has room.
+    places = below.max() + scan_depth.max() + 4
+    waiting = np.zeros((cores, places), np.int64)
     came, went = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
     held_words = np.zeros(cores, np.int64)
     word_latched = np.zeros(cores, np.bool_)
@@ -269,7 +272,7 @@ def run(  # type: ignore[no-untyped-def]
                 if shared[c]:
                     # Nothing stops the pipeline: words wait in a queue.
                     writes[c] = emit >= 0 and run_keeps[turn[c]]
-                    offer = waiting[c, went[c] % 64] if word_offered[c] else none
+                    offer = waiting[c, went[c] % places] if word_offered[c] else none
                     advance = has_room[c]
                     total = held_words[c] + int(word_latched[c])
                     has_room[c] = total < below[c]
@@ -290,7 +293,7 @@ def run(  # type: ignore[no-untyped-def]
                     held_words[c] -= int(inner)
                     if sending_word[c] != none:
                         held_words[c] += 1
-                        waiting[c, came[c] % 64] = sending_word[c]
+                        waiting[c, came[c] % places] = sending_word[c]
                         came[c] += 1
                     sending_word[c] = none
                     some = emit == end or (emit != none and sent[emit].sum() > 0)
@@ -434,7 +437,7 @@ def run(  # type: ignore[no-untyped-def]
                 if shared[c] and core[q] == c:
                     # A collector: places the event that it holds, or writes the word before it.
                     token = steps[first_token[q] + held_event[q]]
-                    active = holds[q] and (begun[q] or stock[q] < 2)
+                    active = holds[q] and (begun[q] or stock[q] < COPIES)
                     here = token == at[q]
                     written = active and not here and not writes[c]
                     ends = written and at[q] == collector_words[q] - 1
