@@ -75,6 +75,7 @@ def run(  # type: ignore[no-untyped-def]
     # Queues and walkers.
     level = np.zeros(ports, np.int64)
     latched = np.zeros(ports, np.bool_)
+    registered = np.zeros(ports, np.bool_)
     offered = np.zeros(ports, np.bool_)
     set_aside = np.zeros(ports, np.bool_)
     left_queue = np.zeros(ports, np.int64)
@@ -598,19 +599,19 @@ def run(  # type: ignore[no-untyped-def]
                         lookup_token[q] = head
                 if offered[q] and queue_ready:
                     left_queue[q] += 1
+                # Both registers behind the memory move, or neither; then comes a skid buffer.
                 read = not set_aside[q]
-                full = level[q] + int(latched[q])
-                inner = level[q] != 0 and ((not latched[q]) or read)
-                moved = read and latched[q]
+                full = level[q] + int(latched[q]) + int(registered[q])
+                moves = read or not registered[q]
+                inner = moves and level[q] != 0
+                arrives = read and registered[q]
                 if queue_ready or not offered[q]:
-                    offered[q] = set_aside[q] or moved
+                    offered[q] = set_aside[q] or arrives
                     set_aside[q] = False
-                elif moved:
+                elif arrives:
                     set_aside[q] = True
-                if inner:
-                    latched[q] = True
-                elif read:
-                    latched[q] = False
+                if moves:
+                    registered[q], latched[q] = latched[q], inner
                 can[q] = full < room[q] - 1
                 level[q] += int(push[q]) - int(inner)
         cycle += 1

@@ -42,12 +42,13 @@ def _queue(component: Any = EventQueue, depth: int = 6, **options: Any) -> Harne
     h = Harness(component(WORD, depth=depth), **options)
     m, i, o = h.module, h.dut.i, h.dut.o
 
-    words = depth - 2  # the memory without its output latch
+    words = depth - 2
     bits = (words - 1).bit_length()
-    consume, produce = h.view("dut.fifo.consume", bits), h.view("dut.fifo.produce", bits)
-    stored = h.view("dut.fifo.inner_level", words.bit_length())
-    latched, waiting = h.view("dut.fifo.r_rdy"), h.view("dut.skid.waiting")
-    storage = [h.view(f"dut.fifo.storage[{k}]", 2) for k in range(words)]
+    consume, produce = h.view("dut.consume", bits), h.view("dut.produce", bits)
+    stored = h.view("dut.stored", words.bit_length())
+    latched, registered = h.view("dut.read_valid"), h.view("dut.fetch_valid")
+    waiting = h.view("dut.skid.waiting")
+    storage = [h.view(f"dut.memory[{k}]", 2) for k in range(words)]
 
     def stored_at(offset: int) -> Value:
         place, word = consume + offset, Signal(2, name=f"stored_{offset}")
@@ -60,7 +61,8 @@ def _queue(component: Any = EventQueue, depth: int = 6, **options: Any) -> Harne
     slots = [
         (o.valid, Value.cast(o.payload)),
         (waiting, h.view("dut.skid.$signal", 2)),
-        (latched, h.view("dut.fifo.r_data", 2)),
+        (registered, h.view("dut.fetched", 2)),
+        (latched, h.view("dut.read__data", 2)),
         *((stored > k, stored_at(k)) for k in range(words)),
     ]
     count = prove_first_in_first_out(h, room=depth, latency=EventQueue.latency, slots=slots)
@@ -71,8 +73,10 @@ def _queue(component: Any = EventQueue, depth: int = 6, **options: Any) -> Harne
     h.claim(i.ready | ~had_room)
 
     h.lemma(o.valid | ~waiting)
-    h.lemma(h.view("dut.fifo.w_rdy") | ~transfer(i))
-    h.lemma(~i.ready | (stored + latched <= depth - 3))
+    inside = stored + latched + registered
+    h.lemma(h.view("dut.level", depth.bit_length()) == inside)
+    h.lemma(~i.ready | (inside <= depth - 3))
+    h.lemma(~transfer(i) | (stored < words))
     h.lemma((consume < words) & (produce < words) & (stored <= words))
     end = consume + stored
     h.lemma(produce == Mux(end >= words, end - words, end))
@@ -161,8 +165,8 @@ def _split(component: Any = BitSplitter, **options: Any) -> Harness:
 # (harness, cycles of induction, cycles in which every cover is reached)
 PROOFS: dict[str, tuple[Callable[..., Harness], int, int]] = {
     "skid": (_skid, 3, 8),
-    "queue": (_queue, 5, 16),
-    "queue of seven": (partial(_queue, depth=7), 5, 18),  # pointers wrap between powers of two
+    "queue": (_queue, 7, 18),
+    "queue of seven": (partial(_queue, depth=7), 7, 20),  # pointers wrap between powers of two
     "gate": (_gate, 2, 6),
     "fork": (_fork, 2, 6),
     "split": (_split, 2, 8),
@@ -172,7 +176,8 @@ MUTANTS = [
     ("skid", SkidBuffer, "waiting.eq(1)", "waiting.eq(0)"),
     ("skid", SkidBuffer, "Mux(waiting, spare, self.i.payload)", "self.i.payload"),
     ("queue", EventQueue, "self.depth - 3", "self.depth - 1"),
-    ("queue", EventQueue, "queue.r_en.eq(skid.i.ready)", "queue.r_en.eq(1)"),
+    ("queue", EventQueue, "moves.eq(~fetch_valid | skid.i.ready)", "moves.eq(1)"),
+    ("queue", EventQueue, "moves & (stored != 0)", "moves"),
     ("gate", StreamGate, "passing.eq(offered | ~self.pause)", "passing.eq(~self.pause)"),
     ("fork", Fork, "taken[k] | out.ready", "out.ready"),
     ("fork", Fork, "self.i.valid & ~taken[k]", "self.i.valid"),
