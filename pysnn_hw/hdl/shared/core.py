@@ -173,12 +173,15 @@ class SharedCore(wiring.Component):
             m.d.sync += target.eq(sequencer.target)
         with m.Elif(kept):
             m.d.sync += target.eq(target + 1)
-        m.d.comb += [
-            spikes.write_enable.eq(kept),
-            spikes.write_address.eq(target),
-            spikes.write_data.eq(Value.cast(spikes_out)),
+        # A cycle behind: no pass or scan begins that soon after the last word.
+        address, word = Signal.like(spikes.write_address), Signal.like(spikes.write_data)
+        m.d.comb += [address.eq(target), word.eq(Value.cast(spikes_out))]
+        arrived = self._collect(m, sequencer, address, word, kept)
+        m.d.sync += [
+            spikes.write_enable.eq(arrived | kept),
+            spikes.write_address.eq(address),
+            spikes.write_data.eq(word),
         ]
-        self._collect(m, sequencer, spikes, kept)
         self._send(m, sequencer, scan, emit, spikes_out)
         m.d.sync += sequencer.fired.eq(emit["valid"] & emit["entry"].end)
         m.d.comb += [
@@ -329,10 +332,13 @@ class SharedCore(wiring.Component):
             m.d.comb += self.restore[b].eq(keep & (emit_entry.bank == b))
         return {"valid": emit_valid, "entry": emit_entry, "keep": keep}, spikes, residue
 
-    def _collect(self, m, sequencer, spikes, busy):
-        """What comes from outside goes into the memory whenever nothing else is written."""
+    def _collect(self, m, sequencer, address, word, busy):
+        """What comes from outside goes into the memory whenever nothing else is written.
+
+        Returns whether ``address`` and ``word`` are such.
+        """
         program = self.program
-        available = []
+        available, writing = [], []
         for k, region in enumerate(program.outside):
             source = program.net.population(region.population)
             m.submodules[f"collector_{k}"] = collector = Collector(
@@ -351,15 +357,16 @@ class SharedCore(wiring.Component):
             m.d.comb += [collector.free.eq(images != COPIES), collector.write.ready.eq(~busy)]
             with m.If(collector.write.valid & ~busy):
                 m.d.comb += [
-                    spikes.write_enable.eq(1),
-                    spikes.write_address.eq(collector.write.p.address),
-                    spikes.write_data.eq(Value.cast(collector.write.p.word)),
+                    address.eq(collector.write.p.address),
+                    word.eq(Value.cast(collector.write.p.word)),
                 ]
+            writing.append(collector.write.valid)
             busy = busy | collector.write.valid
         ready = available[0]
         for more in available[1:]:
             ready = ready & more
         m.d.comb += sequencer.available.eq(ready)
+        return Cat(*writing).any()
 
     def _send(self, m, sequencer, scan, emit, spikes):
         """Spikes of layers that send leave as events."""
