@@ -114,7 +114,7 @@ def run(  # type: ignore[no-untyped-def]
     read_out = np.full(cores, none, np.int64)
     done = np.zeros(cores, np.bool_)
     done_next = np.zeros(cores, np.bool_)
-    can = np.zeros(ports, np.bool_)  # the queue is ready
+    can = shared[core].copy()  # the queue, or the collector, is ready
     # Shared cores: 0 clears, 1 finds and 2 loads a layer, 3 waits, 4 works out where it lies,
     # 5 accumulates, 6 begins to fire, 7 fires. Which of the image's runs, what is left of it.
     program = np.zeros(cores, np.int64)
@@ -122,9 +122,10 @@ def run(  # type: ignore[no-untyped-def]
     turn = first_run.copy()
     accumulating = np.zeros(cores, np.int64)
     writes = np.zeros(cores, np.bool_)  # its memory is being written
-    # Collectors: the event that is held, the word that is filled, whether an image was begun,
-    # images that lie there.
+    # Collectors: the event that is held, whether one is set aside behind it, the word that is
+    # filled, whether an image was begun, images that lie there.
     holds = np.zeros(ports, np.bool_)
+    takes = np.zeros(ports, np.bool_)
     held_event = np.zeros(ports, np.int64)
     at = np.zeros(ports, np.int64)
     begun = np.zeros(ports, np.bool_)
@@ -206,9 +207,8 @@ def run(  # type: ignore[no-untyped-def]
                 encode[0] = 1 if sends[taken_inputs] else 0
                 taken_inputs += 1
 
-        # Fire pipelines, pooling, serializers; the last first, since a collector's readiness
-        # depends on what its core does in the same cycle.
-        for c in range(cores - 1, -1, -1):
+        # Fire pipelines, pooling, serializers.
+        for c in range(cores):
             done[c] = done_next[c]
             done_next[c] = False
             depth = scan_depth[c]
@@ -442,7 +442,7 @@ def run(  # type: ignore[no-untyped-def]
                     here = token == at[q]
                     written = active and not here and not writes[c]
                     ends = written and at[q] == collector_words[q] - 1
-                    can[q] = (not holds[q]) or (active and here) or ends
+                    takes[q] = (not holds[q]) or (active and here) or ends
                     fills[q] = ends and token != STEP
                     if active:
                         begun[q] = True
@@ -489,11 +489,15 @@ def run(  # type: ignore[no-untyped-def]
                     program[c] = 3 if same else 1
                 for q in range(ports):
                     if core[q] == c:
-                        if can[q]:
-                            holds[q] = push[q]
-                            held_event[q] = left_queue[q]
+                        if takes[q]:
+                            holds[q] = push[q] or set_aside[q]
+                            held_event[q] = left_queue[q] - int(set_aside[q])
+                            set_aside[q] = False
+                        elif push[q]:
+                            set_aside[q] = True
                         if push[q]:
                             left_queue[q] += 1
+                        can[q] = not set_aside[q]
                         stock[q] += int(fills[q]) - int(at_end)
                 continue
             arrived = True

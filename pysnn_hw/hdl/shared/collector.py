@@ -20,7 +20,8 @@ class Collector(wiring.Component):
     Events must come in ascending order of (y, x, channel) inside a timestep, as cores send them.
     The steps of an image follow each other in the memory, and those of the next image lie behind;
     then it begins again at the base. An image is begun only while ``free``. Stages: *take* (an
-    event, and the number of its word), *place*. A word that is not written yet holds events up.
+    event, and the number of its word), *place*. A word that is not written yet holds events up:
+    one in *place*, one set aside, so that ``i.ready`` is a register.
 
     Parameters
     ----------
@@ -97,13 +98,18 @@ class Collector(wiring.Component):
         taken, take = Signal(), Signal()
         kind, value = Signal(EventKind), Signal(self.bits)
         lane, word_number = Signal(coordinate_shape(self.lanes)), Signal(number)
-        event = self.i.p
+        aside, waiting = Signal(self.i.p.shape()), Signal()
+        event = Signal(self.i.p.shape())
+        m.d.comb += [
+            self.i.ready.eq(~waiting),
+            event.eq(Mux(waiting, aside, self.i.p)),
+        ]
         row = table([y * width * groups for y in range(height)], event.y)
         column = table([x * groups for x in range(width)], event.x)
-        m.d.comb += self.i.ready.eq(~taken | take)
-        with m.If(self.i.ready):
+        with m.If(~taken | take):
             m.d.sync += [
-                taken.eq(self.i.valid),
+                waiting.eq(0),
+                taken.eq(waiting | self.i.valid),
                 kind.eq(event.kind),
                 value.eq(event.value),
                 lane.eq(table([c % self.lanes for c in range(channels)], event.c)),
@@ -111,6 +117,8 @@ class Collector(wiring.Component):
                     row + column + table([c // self.lanes for c in range(channels)], event.c)
                 ),
             ]
+        with m.Elif(self.i.valid & ~waiting):
+            m.d.sync += [waiting.eq(1), aside.eq(self.i.p)]
 
         # Stage "place": the word being filled, and its address.
         at, address = Signal(number), Signal(self.write.p.address.shape(), init=self.base)
