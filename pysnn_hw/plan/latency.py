@@ -65,13 +65,13 @@ def core_value_range(net: FixedNetwork, schedule: Schedule, core: CorePlan) -> t
 
 
 def shared_scan_depth(program: LayerProgram) -> int:
-    """Cycles from letting a word in to having fired it: `LayerScan`, charge, fire pipeline."""
+    """Cycles from letting a word in to having fired it: `LayerScan` to *emit* of `SharedCore`."""
     population = program.layers[0].population
     adds = any(run.residual is not None for run in program.layers)
     product = lane_latency("lut", value_bits(program.spike_range)) if adds else 1
     top = max((run.population for run in program.layers), key=lambda p: p.spike_max)
     fire = fire_latency(replace(population, spike_max=top.spike_max), clamp=False)
-    return 1 + 2 + product + 2 + fire + 1
+    return 1 + 1 + 2 + product + 2 + fire + 1
 
 
 QUEUED_WORDS = 32

@@ -69,8 +69,8 @@ class SharedCore(wiring.Component):
     neuron are added as it fires, and after its last timestep zeros are written back.
 
     Stages of a step: *issue*, *weights* (3), *turn* (`WeightTurner`), *multiply* (`Lanes`), *add*,
-    *write*. Stages of a scanned word: `LayerScan`, membrane read (3), *charge* (`Charge`),
-    `FirePipeline`, *emit*, *send*. Nothing of this ever stalls: a word is scanned only when the
+    *write*. Stages of a scanned word: `LayerScan`, *select* (its address, instead of a step's),
+    membrane read (3), *charge* (`Charge`), `FirePipeline`, *emit*, *send*. Nothing of this ever stalls: a word is scanned only when the
     `WordQueue` behind has room for it.
 
     Parameters
@@ -150,22 +150,27 @@ class SharedCore(wiring.Component):
             scan.start.eq(sequencer.fire),
             scan.layer.eq(sequencer.layer),
         ]
-        word = self._compute(m, sequencer, scan, step)
+        scanning = Signal()
+        m.d.sync += scanning.eq(sequencer.scanning)
+        word, banks = self._compute(m, scanning, scan, step)
         fetched = Signal(spikes.width, reset_less=True)
         with m.If(spikes.read_enable):
             m.d.sync += fetched.eq(spikes.read_data)
-        emit, spikes_out, residue = self._fire(m, sequencer, scan, word, fetched)
+        selected = Signal(data.StructLayout({"valid": 1, "entry": scan.entry.shape()}))
+        m.d.sync += [selected.valid.eq(scan.valid), selected.entry.eq(scan.entry)]
+        emit, spikes_out, residue = self._fire(m, sequencer, selected, word, fetched)
+        self._restore(m, sequencer, emit, residue, banks)
 
         # The spike memory: read by passes, then at firing; written at firing, else from outside.
         residual_address = Signal.like(sequencer.residual)
         with m.If(sequencer.fire):
             m.d.sync += residual_address.eq(sequencer.residual)
-        with m.Elif(scan.valid):
+        with m.Elif(selected.valid):
             m.d.sync += residual_address.eq(residual_address + 1)
         m.d.comb += [
             reader.read_data.eq(fetched),
-            spikes.read_address.eq(Mux(sequencer.scanning, residual_address, reader.read_address)),
-            spikes.read_enable.eq(sequencer.scanning | reader.read_enable),
+            spikes.read_address.eq(Mux(scanning, residual_address, reader.read_address)),
+            spikes.read_enable.eq(scanning | reader.read_enable),
         ]
         kept = emit["keep"] & sequencer.layer.keeps
         target = Signal.like(sequencer.target)
@@ -231,8 +236,8 @@ class SharedCore(wiring.Component):
     def _turner(self):
         return WeightTurner(turns(self.program)[0], self.weight_bits * self.program.lanes)
 
-    def _compute(self, m, sequencer, scan, issued):
-        """Weights, lanes and banks: never stalls. Returns the scanned word of membranes."""
+    def _compute(self, m, scanning, scan, issued):
+        """Weights, lanes and banks: never stalls. Returns the scanned word, and the banks."""
         program, p = self.program, self.program.lanes
         valid, step = issued
         m.submodules.weights, m.submodules.lanes = self.weights, self.lanes
@@ -249,11 +254,7 @@ class SharedCore(wiring.Component):
         lead = lag + turner.latency + self.lanes.latency - 2
         valid = delayed(m, valid, lead, "step_valid")
         mask = delayed(m, step.mask, lead, "step_mask")
-        clearing = sequencer.clearing
-        self.restore = Signal(self._banks)
-        self.restore_address = Signal.like(scan.entry.address)
-        self.restore_word = Signal(data.ArrayLayout(signed(program.bits), p))
-        selected = []
+        banks = []
         for b in range(self._banks):
             m.submodules[f"bank_{b}"] = bank = MembraneBank(
                 depth=program.bank_words,
@@ -264,38 +265,54 @@ class SharedCore(wiring.Component):
                 kind="block",
                 family=self.family,
             )
-            address = delayed(m, step.address[b], lead, f"step_address_{b}")
+            # One register for both: memory blocks lie far from each other.
+            ahead = delayed(m, step.address[b], lead - 1, f"step_address_{b}")
+            address = Signal.like(bank.step_address, name=f"address_{b}")
+            m.d.sync += address.eq(Mux(scanning, scan.entry.address, ahead))
             m.d.comb += [
                 bank.step.eq(valid & mask[b]),
                 bank.step_address.eq(address),
-                bank.scanning.eq(sequencer.scanning),
+                bank.scanning.eq(scanning),
                 bank.advance.eq(1),
-                bank.scan_address.eq(scan.entry.address),
-                bank.restore.eq(clearing | self.restore[b]),
-                bank.restore_address.eq(
-                    Mux(clearing, sequencer.clear_address, self.restore_address)
-                ),
-                bank.restore_data.eq(Mux(clearing, 0, self.restore_word.as_value())),
+                bank.scan_address.eq(address),
             ]
             m.d.comb += [bank.addends[i].eq(self.lanes.products[b * p + i]) for i in range(p)]
-            selected.append(bank.scan_data.as_value())
-        which = delayed(m, scan.entry.bank, 2, "scan_bank")
+            banks.append(bank)
+        words = [bank.scan_data.as_value() for bank in banks]
+        which = delayed(m, scan.entry.bank, 3, "scan_bank")
         word = Signal(data.ArrayLayout(signed(program.bits), p))
-        m.d.sync += word.as_value().eq(Array(selected)[which] if len(selected) > 1 else selected[0])
-        return word
+        m.d.sync += word.as_value().eq(Array(words)[which] if len(words) > 1 else words[0])
+        return word, banks
 
-    def _fire(self, m, sequencer, scan, word, spike_data):
+    def _restore(self, m, sequencer, emit, residue, banks):
+        """Membranes are written back a cycle after they were emitted; after reset all are cleared."""
+        clearing, entry = sequencer.clearing, emit["entry"]
+        address, word = Signal.like(entry.address), Signal.like(residue)
+        m.d.sync += [
+            address.eq(Mux(clearing, sequencer.clear_address, entry.address)),
+            word.as_value().eq(Mux(clearing | sequencer.final, 0, residue.as_value())),
+        ]
+        for number, bank in enumerate(banks):
+            restore = Signal(name=f"restore_{number}")
+            m.d.sync += restore.eq(clearing | (emit["keep"] & (entry.bank == number)))
+            m.d.comb += [
+                bank.restore.eq(restore),
+                bank.restore_address.eq(address),
+                bank.restore_data.eq(word),
+            ]
+
+    def _fire(self, m, sequencer, selected, word, spike_data):
         """Constants and residual sums, then the fire pipeline; what is emitted."""
         program = self.program
         layout = constant_layout(program)
         words = [layout.const(w).as_bits() for w in constant_words(program)]
         m.submodules.constants = constants = LogicRom(words, layout.size, family=self.family)
-        m.d.comb += constants.address.eq(scan.entry.constant)
+        m.d.comb += constants.address.eq(selected.entry.constant)
         m.submodules.charge = charge = Charge(program)
         fetched, values = Signal(layout), Signal(data.ArrayLayout(self.spike_shape, program.lanes))
         m.d.comb += Value.cast(fetched).eq(constants.data)
         m.d.comb += Value.cast(values).eq(spike_data)
-        # Constants and residual are fetched two cycles after the entry, membranes three.
+        # Constants and residual are fetched two cycles after the selection, membranes three.
         m.d.comb += [
             charge.first.eq(sequencer.first),
             charge.constants.eq(fetched),
@@ -313,11 +330,8 @@ class SharedCore(wiring.Component):
             fire.u.eq(charge.u),
             fire.theta.eq(charge.theta),
         ]
-        passing = data.StructLayout({"valid": 1, "entry": scan.entry.shape()})
-        entry = Signal(passing)
-        m.d.comb += [entry.valid.eq(scan.valid), entry.entry.eq(scan.entry)]
-        later = delayed(m, entry, 2 + charge.latency + fire.latency, "fired")
-        emit_valid, emit_entry = Signal(), Signal(scan.entry.shape())
+        later = delayed(m, selected, 2 + charge.latency + fire.latency, "fired")
+        emit_valid, emit_entry = Signal(), Signal(selected.entry.shape())
         spikes, residue = Signal.like(fire.spikes), Signal.like(fire.residue)
         m.d.sync += [
             emit_valid.eq(later.valid),
@@ -326,10 +340,6 @@ class SharedCore(wiring.Component):
             residue.eq(fire.residue),
         ]
         keep = emit_valid & ~emit_entry.end
-        m.d.comb += self.restore_address.eq(emit_entry.address)
-        m.d.comb += self.restore_word.as_value().eq(Mux(sequencer.final, 0, residue.as_value()))
-        for b in range(self._banks):
-            m.d.comb += self.restore[b].eq(keep & (emit_entry.bank == b))
         return {"valid": emit_valid, "entry": emit_entry, "keep": keep}, spikes, residue
 
     def _collect(self, m, sequencer, address, word, busy):
