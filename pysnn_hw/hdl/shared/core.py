@@ -70,8 +70,8 @@ class SharedCore(wiring.Component):
 
     Stages of a step: *issue*, *weights* (3), *turn* (`WeightTurner`), *multiply* (`Lanes`), *add*,
     *write*. Stages of a scanned word: `LayerScan`, *select* (its address, instead of a step's),
-    membrane read (3), *charge* (`Charge`), `FirePipeline`, *emit*, *send*. Nothing of this ever stalls: a word is scanned only when the
-    `WordQueue` behind has room for it.
+    membrane read (3), *charge* (`Charge`), `FirePipeline`, *emit*, *send*. Nothing of this ever
+    stalls: a word is scanned only when the `WordQueue` behind has room for it.
 
     Parameters
     ----------
@@ -285,7 +285,7 @@ class SharedCore(wiring.Component):
         return word, banks
 
     def _restore(self, m, sequencer, emit, residue, banks):
-        """Membranes are written back a cycle after they were emitted; after reset all are cleared."""
+        """Membranes are written back a cycle after they are emitted; after reset, cleared."""
         clearing, entry = sequencer.clearing, emit["entry"]
         address, word = Signal.like(entry.address), Signal.like(residue)
         m.d.sync += [
