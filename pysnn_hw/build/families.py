@@ -33,6 +33,8 @@ class Family:
     retunes_text
         Whether the PLL of a routed design is changed in the textual bitstream (else in the
         routed netlist, which nextpnr must then read again if there is a textual one).
+    router
+        Arguments of nextpnr that choose its router.
     refine
         Changes a netlist of yosys in place before it is placed.
     pack
@@ -57,6 +59,7 @@ class Family:
     spram: str = ""
     ff: str = ""
     ff_cells: str = ""
+    router: tuple[str, ...] = ()
     refine: Callable[[dict[str, Any]], object] = lambda netlist: None
 
 
@@ -92,6 +95,8 @@ FAMILIES: Mapping[str, Family] = {
         bitstream="bit",
         retunes_text=True,
         pack=lambda device, text, binary: ("--compress", "--input", text, "--bit", binary),
+        # The other one tears up wires for hours where block RAMs crowd.
+        router=("--router", "router2"),
         lut="TRELLIS_COMB",
         ff="TRELLIS_FF",
         bram="DP16KD",
