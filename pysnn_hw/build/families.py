@@ -95,7 +95,7 @@ FAMILIES: Mapping[str, Family] = {
         bitstream="bit",
         retunes_text=True,
         pack=lambda device, text, binary: ("--compress", "--input", text, "--bit", binary),
-        # The other one tears up wires for hours where block RAMs crowd.
+        # Where block RAMs crowd, the other one tears up wires again and again.
         router=("--router", "router2"),
         lut="TRELLIS_COMB",
         ff="TRELLIS_FF",
