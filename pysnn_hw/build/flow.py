@@ -20,6 +20,7 @@ from pysnn_hw.errors import PlanError, ToolError
 from pysnn_hw.hdl.accelerator import Accelerator
 from pysnn_hw.hdl.block_memory import NO_CHECK
 from pysnn_hw.hdl.clock import PllSettings, best_pll
+from pysnn_hw.hdl.delay import COPIED
 from pysnn_hw.plan.board import Board, Device
 
 __all__ = [
@@ -162,11 +163,13 @@ def build_accelerator(
 def synthesis_script(device: Device, source: str, netlist: str) -> str:
     """Commands of yosys that make a JSON netlist from a design with top module ``top``."""
     # SPRAM has no initial contents, and yosys maps only memories that ask for none. A word that is
-    # read as it is written comes out old unless the memory says that nobody cares.
+    # read as it is written comes out old unless the memory says that nobody cares. Registers that
+    # are copies on purpose would be merged.
     return (
         f"read_rtlil {source}; hierarchy -top top; proc; memory_collect; "
         "setparam -set INIT 1'x a:ram_style=huge t:$mem_v2 %i; "
         f"setparam -set RD_COLLISION_X_MASK 1'1 a:{NO_CHECK} t:$mem_v2 %i r:WR_PORTS=1 %i; "
+        f"setattr -set keep 1 a:{COPIED} %ci1:+[Q] t:$dff %i; "
         f"{FAMILIES[device.family].synth(device)}; write_json {netlist}"
     )
 

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Delay lines."""
+"""Registers that only delay."""
 
 from typing import Any
 
 from amaranth.hdl import Module, Signal
 
-__all__ = ["delayed"]
+__all__ = ["COPIED", "delayed"]
+
+COPIED = "copied"
+"""Attribute of registers that are equal on purpose, each near what it drives; see
+`synthesis_script`."""
 
 
 def delayed(m: Module, signal: Any, cycles: int, name: str) -> Any:

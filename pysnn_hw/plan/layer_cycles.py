@@ -155,7 +155,7 @@ def _drain(program: LayerProgram, lane_kind: str) -> int:
     return WEIGHTS_TURN_AND_HAZARD + product + 1
 
 
-WEIGHTS_TURN_AND_HAZARD = 8
+WEIGHTS_TURN_AND_HAZARD = 9
 """`DeepWeightMemory.latency` + `WeightTurner.latency` + `MembraneBank.hazard`."""
 
 

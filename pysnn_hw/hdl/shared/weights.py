@@ -6,18 +6,23 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from pysnn_hw.hdl.block_memory import BlockMemory
+from pysnn_hw.hdl.delay import COPIED
 from pysnn_hw.ir.snn import Array as IntArray
-from pysnn_hw.plan.memory import Family, tiling
+from pysnn_hw.plan.memory import Family, slice_width, tiling
 
 __all__ = ["DeepWeightMemory"]
+
+COPY_BLOCKS = 12
+"""Memory blocks that share a copy of the address."""
 
 
 class DeepWeightMemory(wiring.Component):
     """Read-only memory of weight words, read every cycle.
 
-    ``weights`` belongs to the ``address`` of `latency` cycles before. Stages: *read* (blocks, cut
-    as `tiling` says), *fetch* (a register behind each, so that nothing waits for their slow
-    outputs), *choose* (between rows of blocks).
+    ``weights`` belongs to the ``address`` of `latency` cycles before. Stages: *spread* (a copy of
+    the address for every few blocks, as they lie all over a device), *read* (blocks, cut as
+    `tiling` says), *fetch* (a register behind each, so that nothing waits for their slow outputs),
+    *choose* (between rows of blocks).
 
     Parameters
     ----------
@@ -34,7 +39,7 @@ class DeepWeightMemory(wiring.Component):
     weights : Out(ArrayLayout(signed(weight_bits), n))
     """
 
-    latency = 3
+    latency = 4
 
     def __init__(self, words: IntArray, *, weight_bits: int, family: Family):
         limit = 1 << (weight_bits - 1)
@@ -55,18 +60,27 @@ class DeepWeightMemory(wiring.Component):
         inner = (self.row_depth - 1).bit_length()
         width = self.count * self.weight_bits
         packed = _packed(self.words, self.weight_bits)
-        fetched = []
-        for number in range(self.rows):
-            words = packed[number * self.row_depth : (number + 1) * self.row_depth]
-            m.submodules[f"row_{number}"] = row = BlockMemory(
-                len(words), width, family=self.family, init=words
-            )
-            m.d.comb += [row.read_address.eq(self.address), row.read_enable.eq(1)]
-            register = Signal(width, name=f"fetched_{number}", reset_less=True)
-            m.d.sync += register.eq(row.read_data)
-            fetched.append(register)
+        fetched = [
+            Signal(width, name=f"fetched_{number}", reset_less=True) for number in range(self.rows)
+        ]
+        # Blocks of all rows that hold the same bits lie close to where one of them is chosen.
+        step = slice_width(self.family, self.row_depth) * max(1, COPY_BLOCKS // self.rows)
+        for copy, first in enumerate(range(0, width, step)):
+            end = min(first + step, width)
+            address = Signal.like(self.address, name=f"address_{copy}", attrs={COPIED: 1})
+            m.d.sync += address.eq(self.address)
+            for number in range(self.rows):
+                words = packed[number * self.row_depth : (number + 1) * self.row_depth]
+                m.submodules[f"row_{number}_{copy}"] = row = BlockMemory(
+                    len(words),
+                    end - first,
+                    family=self.family,
+                    init=[word >> first & ((1 << end - first) - 1) for word in words],
+                )
+                m.d.comb += [row.read_address.eq(address), row.read_enable.eq(1)]
+                m.d.sync += fetched[number][first:end].eq(row.read_data)
         chosen = self.address[inner:]
-        for stage in ("read", "fetch"):
+        for stage in ("spread", "read", "fetch"):
             later = Signal(max(1, len(chosen)), name=f"row_in_{stage}")
             m.d.sync += later.eq(chosen)
             chosen = later

@@ -9,7 +9,7 @@ from pysnn_hw.plan.memory import block_count, tiling
 
 
 @pytest.mark.parametrize(("family", "depth"), [("ecp5", 1100), ("ice40", 700), ("ecp5", 1)])
-def test_every_word_comes_three_cycles_later(family, depth):
+def test_every_word_comes_when_it_says(family, depth):
     rng = np.random.default_rng(depth)
     words = rng.integers(-32, 32, (depth, 5))
     dut = DeepWeightMemory(words, weight_bits=6, family=family)
