@@ -37,7 +37,6 @@ memory_map
 {anywhere}
 {views}
 prep -top top
-check -assert
 
 [files]
 proof.il

@@ -34,12 +34,15 @@ REST = 11 * DIVISOR + 4  # cycles: a byte with its start and stop bit, one bit m
 
 
 def _uart(component: Any = UartReceiver, **options: Any) -> Harness:
-    """From any state: after `REST` cycles of a line at rest it waits for a start bit."""
+    """From any of its states: after `REST` cycles of a line at rest it waits for a start bit."""
     h = Harness(component(DIVISOR), **options)
-    rested = Signal(range(REST + 1))
-    h.module.d.sync += rested.eq(Mux(h.dut.rx, rested + (rested != REST), 0))
-    idle = 0
-    h.claim((rested != REST) | (h.view("dut.fsm_state", 3) == idle))
+    rested, state = Signal(range(REST + 1)), h.view("dut.fsm_state", 3)
+    h.module.d.sync += rested.eq(rested + (rested != REST))
+    h.assume(h.dut.rx)
+    idle, states = 0, 5
+    h.assume((rested != 0) | (state < states))
+    h.claim((rested == 0) | (state < states))
+    h.claim((rested != REST) | (state == idle))
     return h
 
 
@@ -77,6 +80,8 @@ def _decoder(component: Any = CobsDecoder, **options: Any) -> Harness:
     h.claim(~(known & o.valid) | (i.valid & (o.p.end == is_zero)))
     h.claim(~(ends & o.valid) | (Value.cast(o.p.status) == status))
     h.claim(~(known & o.valid & ~is_zero) | (o.p.data == Mux(starts_block, 0, i.p.data)))
+
+    h.claim(~o.valid | (Value.cast(o.p.status) < len(FrameStatus)))
 
     # A byte waits for a cycle at most if the output is taken.
     waits = Signal()
@@ -168,6 +173,7 @@ def _receiver(component: Any = FrameReceiver, **options: Any) -> Harness:
     """
     h = Harness(component(MAX_FRAME, depth=DEPTH), **options)
     m, i, o = h.module, h.dut.i, h.dut.o
+    h.assume(Value.cast(i.p.status) < len(FrameStatus))
     h.claim(i.ready)
     h.claim(stands(h, o))
     h.claim(stands(h, h.dut.errors))
@@ -194,8 +200,12 @@ def _receiver(component: Any = FrameReceiver, **options: Any) -> Harness:
         last_waits.eq(committed | (last_waits & ~moves_up)),
         next_waits.eq(moves_up | (next_waits & o.valid)),
     ]
-    # So a good frame is refused only for want of room: none is lost once all have been read.
-    h.claim(~(good & (unread == 0)) | committed)
+    # A good frame is refused only for want of room: none if all before it have been read.
+    alone = Signal(init=1)
+    m.d.sync += alone.eq((unread == 0) & (alone | (count == 0)))
+    h.claim(~(good & alone & (unread == 0)) | committed)
+    h.lemma(~alone | ~full | (unread != 0))
+    h.lemma((count != 0) | ~full)
 
     h.claim(~o.valid | (unread != 0))
     waited = Signal(range(4))
@@ -271,11 +281,70 @@ def _link(component: Any = LinkTop, **options: Any) -> Harness:
     return h
 
 
-_Build = Callable[..., Harness]
-# (harness, whether it starts anywhere, cycles of induction, cycles in which covers are reached)
-PROOFS: dict[str, tuple[_Build, bool, int, int]] = {
+# (harness, whether its registers start anywhere, cycles of induction, cycles to reach all covers)
+PROOFS: dict[str, tuple[Callable[..., Harness], bool, int, int]] = {
     "decoder in step": (_decoder, True, 3, 9),
     "frames only": (_frames_only, False, 2, 9),
     "receiver": (_receiver, False, 2, 14),
     "link": (_link, False, 2, 0),
 }
+
+# (proof, component, old, new, cycles in which it is found)
+MUTANTS = [
+    ("decoder in step", CobsDecoder, "skipping.eq(0)", "skipping.eq(skipping)", 9),
+    ("decoder in step", CobsDecoder, "left.eq(0), bad.eq(0)", "bad.eq(0)", 9),
+    ("decoder in step", CobsDecoder, "m.Elif(bad | ~code)", "m.Elif(bad)", 9),
+    ("decoder in step", CobsDecoder, "(self.o.ready | ~produces)", "self.o.ready & 0", 9),
+    ("frames only", CobsDecoder, "m.d.sync += [in_frame.eq(1), ", "m.d.sync += [", 9),
+    ("receiver", FrameReceiver, "m.Elif(~crc.match_detected)", "m.Elif(0)", 12),
+    ("receiver", FrameReceiver, "self.i.valid & self.i.p.end)(crc)", "self.i.valid & 0)(crc)", 12),
+    ("receiver", FrameReceiver, "given_up.eq(0), head.eq(start)", "given_up.eq(0)", 14),
+    ("receiver", FrameReceiver, "overflow.eq(0), given_up.eq(0)", "overflow.eq(0)", 14),
+    ("receiver", FrameReceiver, "m.Elif(overflow | ~lengths.w_rdy)", "m.Elif(overflow)", 14),
+    ("receiver", FrameReceiver, "(head + 1)[: len(head)] == tail", "head + 1 == tail", 14),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROOFS)
+def test_contract_holds(name: str, tmp_path: Path) -> None:
+    build, anywhere, depth, _ = PROOFS[name]
+    verdict = run(build(), tmp_path, mode="prove", depth=depth, anywhere=anywhere)
+    assert verdict.status == "PASS", verdict.log
+
+
+def test_a_line_at_rest_brings_the_uart_to_rest(tmp_path: Path) -> None:
+    """The claim speaks of so many cycles, so that trying them all is a proof."""
+    verdict = run(_uart(), tmp_path, mode="bmc", depth=REST + 1, anywhere=True)
+    assert verdict.status == "PASS", verdict.log
+
+
+def test_a_uart_that_waits_for_its_bits_is_refuted(tmp_path: Path) -> None:
+    broken = mutant(UartReceiver, "with m.If(shift[1]):", "with m.If(shift == 0x101):")
+    verdict = run(_uart(broken), tmp_path, mode="bmc", depth=REST + 1, anywhere=True)
+    assert verdict.status == "FAIL", verdict.log
+
+
+@pytest.mark.parametrize("name", [name for name in PROOFS if PROOFS[name][3]])
+def test_proof_speaks_of_frames(name: str, tmp_path: Path) -> None:
+    build, _, _, depth = PROOFS[name]
+    verdict = run(build(), tmp_path, mode="cover", depth=depth)
+    assert verdict.status == "PASS", verdict.log
+
+
+@pytest.mark.parametrize(("name", "component", "old", "new", "depth"), MUTANTS)
+def test_broken_component_is_refuted(
+    name: str, component: type, old: str, new: str, depth: int, tmp_path: Path
+) -> None:
+    build, anywhere, _, _ = PROOFS[name]
+    harness = build(mutant(component, old, new))
+    verdict = run(harness, tmp_path, mode="bmc", depth=depth, anywhere=anywhere)
+    assert verdict.status == "FAIL", verdict.log
+
+
+def test_link_with_a_broken_receiver_is_not_proven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = mutant(FrameReceiver, "+ (self.o.valid & self.o.ready))", "+ self.o.valid)")
+    monkeypatch.setattr("pysnn_hw.hdl.link.link_top.FrameReceiver", broken)
+    verdict = run(_link(), tmp_path, mode="prove", depth=2)
+    assert verdict.status == "UNKNOWN", verdict.log

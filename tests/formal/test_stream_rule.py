@@ -168,9 +168,7 @@ def _prompt_consumer(h: Harness) -> None:
 
 def _quiet_counters(h: Harness) -> None:
     """What a reply tells of cycles and memories does not change while a byte of it is on offer."""
-    h.assume(
-        ~_pending(h, h.dut.o) | _steady(h, Cat(h.dut.cycles, h.dut.loaded), "told")
-    )
+    h.assume(~_pending(h, h.dut.o) | _steady(h, Cat(h.dut.cycles, h.dut.loaded), "told"))
 
 
 def _flash_ends_between_bytes(h: Harness) -> None:
@@ -399,7 +397,9 @@ CASES: dict[Any, Case] = {
     ),
     CommandHandler: Case(
         lambda c: c(LINK),
-        Mutant(CommandHandler, "request.ready.eq(image.ready | ~is_high)", "request.ready.eq(1)", 9),
+        Mutant(
+            CommandHandler, "request.ready.eq(image.ready | ~is_high)", "request.ready.eq(1)", 9
+        ),
         owes=None,
     ),
     ReplyWriter: Case(
@@ -471,7 +471,8 @@ def test_no_component_with_a_stream_lacks_a_proof() -> None:
     for component, build in WITHOUT.items():
         assert "Out" not in streams_of(build()).values(), component
     for component, module in ELSEWHERE.items():
-        assert component in vars(module).values() and vars(module)["stands"] is stands
+        assert component in vars(module).values()
+        assert vars(module)["stands"] is stands
 
 
 @pytest.mark.parametrize("component", CASES, ids=lambda c: c.__name__)
