@@ -36,6 +36,7 @@ memory_collect
 memory_map
 {anywhere}
 {views}
+{cuts}
 prep -top top
 
 [files]
@@ -83,6 +84,7 @@ def run(
         depth=depth,
         multiclock="on" if len(harness.domains) > 1 else "off",
         views="\n".join(shown),
+        cuts="\n".join(f"cutpoint w:{wire}" for wire in harness.cuts),
         anywhere="setattr -unset init w:dut.*" if anywhere else "",
     )
     (folder / "proof.sby").write_text(job)
