@@ -23,6 +23,9 @@ from pysnn_hw.hdl.accumulate import Accumulate
 from pysnn_hw.hdl.core import FireCore
 from pysnn_hw.hdl.membrane import MembraneBank
 from pysnn_hw.hdl.readout_core import ReadoutCore
+from pysnn_hw.hdl.shared.core import SharedCore
+from pysnn_hw.hdl.shared.turn import WeightTurner
+from pysnn_hw.hdl.shared.weights import DeepWeightMemory
 from pysnn_hw.hdl.walker import TapWalker
 from pysnn_hw.hdl.weights import WeightMemory
 from pysnn_hw.ir.snn import FixedNetwork, Input, Pool, Population, Projection, Shape
@@ -35,7 +38,7 @@ from pysnn_hw.plan.geometry import (
 from pysnn_hw.plan.latency import lane_latency
 from tests.formal.harness import Harness, stands, transfer
 from tests.formal.prove import mutant, run
-from tests.formal.small import spec
+from tests.formal.small import layers, spec
 
 pytestmark = pytest.mark.formal
 
@@ -83,6 +86,57 @@ def _core(name: str, *, readout: bool = False, **options: Any) -> Harness:
     for synapses in acc.synapses:
         at = f"dut.accumulate.walker_{synapses.name}"
         h.lemma(~(h.view(f"{at}.mark") & h.view(f"{at}.o__valid")))
+    return h
+
+
+def _shared(**options: Any) -> Harness:
+    """A core of several populations; what its spikes are does not matter."""
+    program = layers()
+    h = Harness(SharedCore(program, lane_kind="lut", family="ecp5"), **options)
+    for wire in ("sequencer.fired", "sequencer.available", "fetched"):
+        h.cut(f"dut.{wire}")
+    lanes = h.dut.lanes.latency
+    lead = 1 + DeepWeightMemory.latency + WeightTurner.latency + lanes - 2
+    chain = _delays(h, h.view("dut.walker.valid"), lead + MembraneBank.hazard - 1, "step")
+    _banks_at_rest(h, "dut", program.banks, chain, lead)
+
+    # From the reader to the walker nothing follows the end of a pass.
+    def at(wire: str) -> Signal:
+        return h.view(f"dut.{wire}")
+
+    stages = [
+        (at("reader.running"), 0),
+        (at("reader.ending"), 1),
+        (at("reader.read.valid"), at("reader.read.end")),
+        (at("reader.fetch.valid"), at("reader.fetch.end")),
+        (at("reader.o__valid"), at("reader.o__payload.end")),
+        (at("walker.words.waiting"), at("walker.words.spare.end")),
+        (at("walker.words.o__valid"), at("walker.words.o__payload.end")),
+        (at("walker.splitter.items.o__valid"), at("walker.splitter.items.word.carried.marker")),
+        (at("walker.spikes.waiting"), at("walker.spikes.spare.marker")),
+        (at("walker.spikes.o__valid"), at("walker.spikes.o__payload.marker")),
+        (at("walker.event_valid"), at("walker.event_end")),
+    ]
+    behind: Any = 0
+    for valid, end in stages:
+        h.lemma(~(valid & end & behind))
+        behind = behind | valid
+    items = "walker.splitter.items"
+    marker = at(f"{items}.o__valid") & at(f"{items}.word.carried.marker")
+    h.lemma(~marker | ((h.view(f"dut.{items}.left", 2) == 1) & ~at(f"{items}.more")))
+    for skid in ("words", "spikes"):
+        h.lemma(at(f"walker.{skid}.o__valid") | ~at(f"walker.{skid}.waiting"))
+
+    # A core leaves a pass when the last step has left the pipeline.
+    accumulate, states = 10, 4
+    accumulating = h.view("dut.sequencer.fsm_state", states) == accumulate
+    draining, depth = at("draining"), lead + MembraneBank.hazard + 2
+    left = h.view("dut.left", depth.bit_length())
+    h.lemma(~(behind | chain[0]) | (accumulating & ~draining))
+    h.lemma(~draining | (accumulating & (left != 0)))
+    for cycles, stepped in enumerate(chain[1:], 1):
+        h.lemma(~stepped | accumulating)
+        h.lemma(~(stepped & draining) | (left >= depth + 1 - cycles))
     return h
 
 
@@ -243,3 +297,28 @@ def test_no_step_is_in_flight_while_a_core_fires(name: str, tmp_path: Path) -> N
     configuration, readout = CORES[name]
     verdict = run(_core(configuration, readout=readout), tmp_path, mode="prove", depth=4)
     assert verdict.status == "PASS", verdict.log
+
+
+def test_a_core_that_does_not_wait_for_its_last_step_is_refuted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = mutant(
+        Accumulate, "self.settled.eq(arrived & (left == 0))", "self.settled.eq(arrived)"
+    )
+    monkeypatch.setattr("pysnn_hw.hdl.core.Accumulate", broken)
+    verdict = run(_core("lanes_add", lemmas=True), tmp_path, mode="bmc", depth=24)
+    assert verdict.status == "FAIL", verdict.log
+
+
+def test_no_step_is_in_flight_while_a_shared_core_fires(tmp_path: Path) -> None:
+    verdict = run(_shared(), tmp_path, mode="prove", depth=3)
+    assert verdict.status == "PASS", verdict.log
+
+
+def test_a_shared_core_that_does_not_wait_is_not_proven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = mutant(SharedCore, "depth += MembraneBank.hazard + 1", "depth -= 3")
+    monkeypatch.setattr("tests.formal.test_cores.SharedCore", broken)
+    verdict = run(_shared(), tmp_path, mode="prove", depth=3)
+    assert verdict.status in ("UNKNOWN", "FAIL"), verdict.log
