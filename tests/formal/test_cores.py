@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth.asserts import AnyConst
-from amaranth.hdl import Cat, Signal
+from amaranth.hdl import Cat, Signal, Value
 
 from pysnn_hw.hdl.accumulate import Accumulate
 from pysnn_hw.hdl.core import FireCore
@@ -35,7 +35,7 @@ from pysnn_hw.plan.geometry import (
     ScanGeometry,
     projection_geometry,
 )
-from pysnn_hw.plan.latency import lane_latency
+from pysnn_hw.plan.latency import fire_latency, lane_latency
 from tests.formal.harness import Harness, stands, transfer
 from tests.formal.prove import mutant, run
 from tests.formal.small import layers, spec
@@ -86,6 +86,42 @@ def _core(name: str, *, readout: bool = False, **options: Any) -> Harness:
     for synapses in acc.synapses:
         at = f"dut.accumulate.walker_{synapses.name}"
         h.lemma(~(h.view(f"{at}.mark") & h.view(f"{at}.o__valid")))
+    return h
+
+
+def _scan(component: Any = FireCore, *, name: str, **options: Any) -> Harness:
+    """Fired words go back to where they came from, and none is read as another is written there.
+
+    Consumers may stall the scan in any cycle, and events may end in any (both are cut off).
+    """
+    found = spec(name)
+    h = Harness(component(found), **options)
+    h.cut("dut.advance")
+    h.cut("dut.accumulate.settled")
+    layout = h.dut.accumulate.signature.members["scan"].shape
+
+    def place(of: str) -> Value:
+        return Cat(
+            h.view(f"dut.{of}.entry.{f}", layout[f].shape.width) for f in ("bank", "address")
+        )
+
+    advance = h.view("dut.advance")
+    restore, scanning = (h.view(f"dut.accumulate.{name}") for name in ("restore", "scanning"))
+    reading = h.view("dut.scan.valid") & ~h.view("dut.scan.entry.end") & advance
+    source, target = place("scan"), place("retire")
+    h.claim(~restore | scanning)
+    h.claim(~(reading & restore & (source == target)))
+
+    clamped = found.clamp is not None
+    stages = Accumulate.scan_latency + fire_latency(found.population, clamp=clamped) + 1
+    passing = Cat(source, reading)
+    for number in range(stages):
+        later = Signal(len(passing), name=f"passing_{number}")
+        with h.module.If(advance):
+            h.module.d.sync += later.eq(passing)
+        passing = later
+    h.claim(~restore | (passing == Cat(target, 1)))
+    h.cover(restore & ~h.view("dut.initial"))
     return h
 
 
@@ -318,7 +354,27 @@ def test_no_step_is_in_flight_while_a_shared_core_fires(tmp_path: Path) -> None:
 def test_a_shared_core_that_does_not_wait_is_not_proven(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = mutant(SharedCore, "depth += MembraneBank.hazard + 1", "depth -= 3")
+    broken = mutant(SharedCore, "draining & (left == 1)", "draining & (left == depth)")
     monkeypatch.setattr("tests.formal.test_cores.SharedCore", broken)
     verdict = run(_shared(), tmp_path, mode="prove", depth=3)
     assert verdict.status in ("UNKNOWN", "FAIL"), verdict.log
+
+
+SCANNED = 45
+"""Cycles: the scan after reset, and one that fires, of cores of a few words."""
+
+
+@pytest.mark.parametrize("mode", ["bmc", "cover"])
+def test_fired_words_go_back_where_they_came_from(mode: str, tmp_path: Path) -> None:
+    verdict = run(_scan(name="lanes_add"), tmp_path, mode=mode, depth=SCANNED)
+    assert verdict.status == "PASS", verdict.log
+
+
+def test_a_core_that_writes_too_early_is_refuted(tmp_path: Path) -> None:
+    broken = mutant(
+        FireCore,
+        "retire.advance.eq(~retire.valid | (emit_valid & advance))",
+        "retire.advance.eq(~retire.valid | advance)",
+    )
+    verdict = run(_scan(broken, name="lanes_add"), tmp_path, mode="bmc", depth=SCANNED)
+    assert verdict.status == "FAIL", verdict.log

