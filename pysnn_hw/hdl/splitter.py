@@ -138,7 +138,8 @@ class _Stage(wiring.Component):
         places = range(self.size)
         # Items still to be handed out; whether there are any, and whether more than one: known
         # ahead, since readiness passes through here to all of the word before.
-        left, holds, more = Signal(self.size), Signal(), Signal()
+        left = Signal(self.size)
+        holds, more = (Signal(name=name) for name in ("holds", "more"))
         lowest = Signal(self.size)
         for k in places:
             m.d.comb += lowest[k].eq(left[k] & ~left[:k].any())

@@ -143,7 +143,8 @@ class TapWalker(wiring.Component):
         lookup_valid, sum_valid = Signal(), Signal()
         lookup_ready, sum_ready, walk_load = Signal(), Signal(), Signal()
         kind1, value1 = Signal(EventKind), Signal(self.event["value"].shape)
-        y1, x1 = Signal(y_layout), Signal(x_layout)
+        y1 = Signal(y_layout)
+        x1 = Signal(x_layout)
         channel1 = Signal(weight_shape)
         group1 = Signal(address_shape)
         event = self.i.payload
@@ -194,7 +195,8 @@ class TapWalker(wiring.Component):
         row_address = Signal.like(step.address)
         row_weight = Signal(weight_shape)
         # Registers beside the counters: readiness starts here, and must not start late.
-        last_group, last_column, last_row = Signal(), Signal(), Signal()
+        ends = ("last_group", "last_column", "last_row")
+        last_group, last_column, last_row = (Signal(name=name) for name in ends)
 
         def count_down(left, last):
             return [left.eq(left - 1), last.eq(left == 1)]

@@ -34,7 +34,9 @@ proc
 flatten
 memory_collect
 memory_map
+{anywhere}
 {views}
+{cuts}
 prep -top top
 
 [files]
@@ -50,7 +52,9 @@ class Verdict:
     log: str
 
 
-def run(harness: Harness, folder: Path, *, mode: str, depth: int) -> Verdict:
+def run(
+    harness: Harness, folder: Path, *, mode: str, depth: int, anywhere: bool = False
+) -> Verdict:
     """Run one job in the empty ``folder``.
 
     Parameters
@@ -58,6 +62,8 @@ def run(harness: Harness, folder: Path, *, mode: str, depth: int) -> Verdict:
     mode
         ``prove`` (by induction over ``depth`` cycles), ``bmc`` (the first ``depth`` cycles) or
         ``cover`` (every cover is reached within ``depth`` cycles).
+    anywhere
+        All registers of the component start with any value, also one that no reset leads to.
 
     Returns
     -------
@@ -67,7 +73,8 @@ def run(harness: Harness, folder: Path, *, mode: str, depth: int) -> Verdict:
     """
     views = harness.views if harness.lemmas else {}
     shown = [
-        f"delete -input w:{signal.name}\nconnect -set {signal.name} {wire}"
+        # -nounset, or what `proc` took for the same wire would lose its driver.
+        f"delete -input w:{signal.name}\nconnect -nounset -set {signal.name} {wire}"
         for wire, signal in views.items()
     ]
     ports = [*harness.inputs, *views.values()]
@@ -77,6 +84,8 @@ def run(harness: Harness, folder: Path, *, mode: str, depth: int) -> Verdict:
         depth=depth,
         multiclock="on" if len(harness.domains) > 1 else "off",
         views="\n".join(shown),
+        cuts="\n".join(f"cutpoint w:{wire}" for wire in harness.cuts),
+        anywhere="setattr -unset init w:dut.*" if anywhere else "",
     )
     (folder / "proof.sby").write_text(job)
     tools = Path(sys.executable).parent

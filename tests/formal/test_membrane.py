@@ -63,8 +63,6 @@ def _bank(
     for distance in range(1, min_distance if promised is None else promised):
         h.assume(~(hits[0] & hits[distance]))
     h.assume(~(bank.scanning & Cat(steps).any()))
-    same = bank.restore_address == bank.scan_address
-    h.assume(~(bank.scanning & bank.advance & bank.restore & same))
 
     # The sum as it leaves the adders, and a cycle later, when it is in memory
     restored = bank.scanning & bank.restore & (bank.restore_address == address)
@@ -85,7 +83,8 @@ def _bank(
     fetched, shown = Signal(), Signal()
     fetched_word, shown_word = Signal(BITS * lanes), Signal(BITS * lanes)
     with m.If(moving):
-        reading = bank.scanning & (bank.scan_address == address)
+        # What is read as it is restored may be anything.
+        reading = bank.scanning & (bank.scan_address == address) & ~restored
         m.d.sync += [fetched.eq(reading), fetched_word.eq(Cat(*stored))]
         m.d.sync += [shown.eq(fetched), shown_word.eq(fetched_word)]
     h.claim(~(bank.scanning & shown) | (bank.scan_data.as_value() == shown_word))

@@ -30,7 +30,7 @@ WORD = unsigned(2)
 def _skid(component: Any = SkidBuffer, **options: Any) -> Harness:
     h = Harness(component(WORD), **options)
     o, waiting = h.dut.o, h.view("dut.waiting")
-    slots = [(o.valid, Value.cast(o.payload)), (waiting, h.view("dut.$signal", 2))]
+    slots = [(o.valid, Value.cast(o.payload)), (waiting, h.view("dut.spare", 2))]
     count = prove_first_in_first_out(h, room=2, latency=1, slots=slots)
     h.claim(h.dut.i.ready | (count == 2))
     h.lemma(o.valid | ~waiting)
@@ -60,7 +60,7 @@ def _queue(component: Any = EventQueue, depth: int = 6, **options: Any) -> Harne
 
     slots = [
         (o.valid, Value.cast(o.payload)),
-        (waiting, h.view("dut.skid.$signal", 2)),
+        (waiting, h.view("dut.skid.spare", 2)),
         (registered, h.view("dut.fetched", 2)),
         (latched, h.view("dut.read__data", 2)),
         *((stored > k, stored_at(k)) for k in range(words)),

@@ -3,11 +3,13 @@
 """Bitstreams of small accelerators, with the real tools."""
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
 
 from pysnn_hw.build import build_accelerator
+from pysnn_hw.build.roundtrip import check_bitstream
 from pysnn_hw.hdl.accelerator import Accelerator
 from pysnn_hw.hdl.boot import boot_image
 from pysnn_hw.hdl.clock import best_pll
@@ -40,6 +42,16 @@ def sha(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def weight_blocks(netlist, kind):
+    """Blocks of RAM with contents."""
+    cells = json.loads(netlist.read_text())["modules"]["top"]["cells"].values()
+    return sum(
+        any("1" in str(value) for name, value in cell["parameters"].items() if "INIT" in name)
+        for cell in cells
+        if cell["type"] == kind
+    )
+
+
 def check_figures(result, board):
     assert result.clock_mhz <= result.fmax_mhz
     # The next faster setting would not close.
@@ -55,6 +67,7 @@ def test_icebreaker_is_reproducible_resumable_and_retuned_without_placing_again(
     board, design = load_board("icebreaker"), accelerator("spram")
     first = build_accelerator(design, board, tmp_path / "first")
     check_figures(first, board)
+    assert check_bitstream(tmp_path / "first", board.device).tiles > 500
     assert first.spram.used == len(design.load_decoder.regions)
     flash, bitstream = first.flash_image.read_bytes(), first.bitstream.read_bytes()
     assert flash[: len(bitstream)] == bitstream
@@ -83,6 +96,10 @@ def test_ulx3s(tmp_path):
     board = load_board("ulx3s-12f")
     result = build_accelerator(accelerator("block"), board, tmp_path)
     check_figures(result, board)
+    # Every weight is where the netlist has it, and no bit got lost on the way.
+    trip = check_bitstream(tmp_path, board.device)
+    assert trip.memories == weight_blocks(tmp_path / "accelerator.json", "DP16KD") > 0
+    assert trip.size == result.bitstream.stat().st_size
     assert result.flash_image is None
     text = (tmp_path / "accelerator.config").read_text()
     pll = best_pll(board.clock.pll, board.clock.hz, result.fmax_mhz * 1e6)

@@ -56,7 +56,8 @@ class CobsDecoder(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        in_frame, bad, skipping, timed_out = Signal(), Signal(), Signal(), Signal()
+        flags = ("in_frame", "bad", "skipping", "timed_out")
+        in_frame, bad, skipping, timed_out = (Signal(name=name) for name in flags)
         left = Signal(8)  # data bytes still to come in this block
         zero_follows = Signal()  # the block stands for its bytes and a zero
         delimiter, code, produces = Signal(), Signal(), Signal()
@@ -68,7 +69,8 @@ class CobsDecoder(wiring.Component):
             ),
             self.i.ready.eq(~timed_out & (self.o.ready | ~produces)),
             self.o.valid.eq(timed_out | (self.i.valid & produces)),
-            self.o.p.data.eq(Mux(code, 0, self.i.p.data)),
+            # The end of a silent frame is on offer while a byte may arrive.
+            self.o.p.data.eq(Mux(code | timed_out, 0, self.i.p.data)),
             self.o.p.end.eq(timed_out | delimiter),
         ]
         with m.If(timed_out):

@@ -77,7 +77,7 @@ class FrameReceiver(wiring.Component):
         head, start, tail = (Signal(range(self.depth), name=n) for n in ("head", "start", "tail"))
         length = Signal(range(self.max_frame + 1))
         sequence = Signal(8)
-        overflow, given_up = Signal(), Signal()
+        overflow, given_up = (Signal(name=name) for name in ("overflow", "given_up"))
         report, code, reported_sequence = Signal(), Signal(ErrorCode), Signal(8, init=NO_SEQUENCE)
         m.d.comb += [
             self.i.ready.eq(1),

@@ -214,7 +214,8 @@ class SharedCore(wiring.Component):
         # Accumulated once the pipeline has certainly written its last sum.
         depth = DeepWeightMemory.latency + self._turner.latency + self.lanes.latency
         depth += MembraneBank.hazard + 1
-        left, draining, holding = Signal(range(depth + 1)), Signal(), Signal()
+        left = Signal(range(depth + 1))
+        draining, holding = (Signal(name=name) for name in ("draining", "holding"))
         with m.If(walker.done):
             m.d.sync += [draining.eq(1), left.eq(depth)]
         with m.Elif(draining):

@@ -76,7 +76,7 @@ class SpikeReader(wiring.Component):
         advance = Signal()
 
         # Stage "count".
-        running, ending = Signal(), Signal()
+        running, ending = (Signal(name=name) for name in ("running", "ending"))
         # What is left of each axis, and whether nothing is: a comparison would come too late.
         groups_left, columns_left = Signal.like(d.groups), Signal.like(d.columns)
         rows_left = Signal.like(d.rows)
@@ -143,7 +143,7 @@ class SpikeReader(wiring.Component):
         carried = data.StructLayout(
             {"valid": 1, "end": 1, "channel": channel.shape(), "offset": offset.shape()}
         )
-        read, fetch = Signal(carried), Signal(carried)
+        read, fetch = (Signal(carried, name=name) for name in ("read", "fetch"))
         with m.If(advance):
             m.d.sync += [
                 read.valid.eq(running | ending),

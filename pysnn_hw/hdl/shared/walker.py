@@ -83,7 +83,8 @@ class LayerWalker(wiring.Component):
         ]
 
         # Stage "event": one spike and where its weights are.
-        event_valid, event_end, load = Signal(), Signal(), Signal()
+        names = ("event_valid", "event_end", "load")
+        event_valid, event_end, load = (Signal(name=name) for name in names)
         event = Signal(touch)
         value = Signal.like(self.step.value)
         m.submodules.spikes = spikes = SkidBuffer(splitter.o.p.shape())
