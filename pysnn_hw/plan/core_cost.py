@@ -40,9 +40,7 @@ def core_cost(net: FixedNetwork, schedule: Schedule, core: CorePlan, family: Fam
         lo, hi = net.value_range(projection)
         value_bits = max(value_bits, signed_bits(lo, hi) if lo < 0 else hi.bit_length())
         signed = signed or lo < 0
-        weight_bits = max(
-            weight_bits, signed_bits(int(projection.weight.min()), int(projection.weight.max()))
-        )
+        weight_bits = max(weight_bits, signed_bits(*projection.weight_range))
         distance = min(distance, geometry.groups_per_event)
     if len(core.inputs) > 1:
         distance = 1

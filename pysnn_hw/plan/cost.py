@@ -7,7 +7,7 @@ and lane); its few coefficients come from synthesis results, printed by ``script
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from pysnn_hw.plan.geometry import ProjectionGeometry
 from pysnn_hw.plan.memory import SPRAM_SHAPE, Family, block_count
@@ -24,7 +24,13 @@ class Cost:
     spram: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return Cost(
+            self.lut + other.lut,
+            self.ff + other.ff,
+            self.bram + other.bram,
+            self.dsp + other.dsp,
+            self.spram + other.spram,
+        )
 
 
 def memory_cost(family: Family, kind: str, depth: int, width: int, *, rom: bool = False) -> Cost:

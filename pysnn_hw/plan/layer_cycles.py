@@ -118,6 +118,7 @@ def shared_core_cycles(
     """Mean busy cycles per image of the core of ``program``, on the sample images."""
     steps = program.net.timesteps
     extra = PASS_CYCLES + _drain(program, lane_kind)
+    depth = shared_scan_depth(program)
     accumulate = fire = overhead = 0.0
     for run in program.layers:
         for p in run.passes:
@@ -133,7 +134,7 @@ def shared_core_cycles(
             name = run.population.name
             sending, _ = mean_sending(program.net, activity, name, None, program.lanes)
         fire += max(sending, steps * words)
-        overhead += steps * shared_scan_depth(program)
+        overhead += steps * depth
     name = f"{program.layers[0].population.name} .. {program.layers[-1].population.name}"
     return CoreCycles(name, accumulate, fire, overhead)
 

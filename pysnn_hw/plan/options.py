@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import gcd
@@ -31,6 +31,9 @@ SHARED_LANES = (4, 8, 16, 32)
 
 SHARED_BANKS = (1, 2, 3, 4, 6, 9)
 """Membrane banks of a shared core."""
+
+SHARED_FOLDINGS = tuple(product(SHARED_LANES, SHARED_BANKS))
+"""All (lanes, banks) of a shared core."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,16 @@ def dedicated_options(
 
 
 def shared_options(
-    net: FixedNetwork, board: Board, populations: Sequence[str], activity: Activity
+    net: FixedNetwork,
+    board: Board,
+    populations: Sequence[str],
+    activity: Activity,
+    foldings: Iterable[tuple[int, int]] = SHARED_FOLDINGS,
 ) -> list[Option]:
-    """Every shared core for ``populations`` whose weights the board could hold, if there is one."""
+    """Every shared core for ``populations`` whose memories the board could hold, if there is one.
+
+    ``foldings`` are the (lanes, banks) that are tried.
+    """
     family, limits = board.device.family, available(board)
     inside = [p for name in populations for p in net.into(name)]
     synapses = sum(p.weight.size for p in inside if p.kind != "identity")
@@ -80,7 +90,7 @@ def shared_options(
     common = gcd(*channels, *(net.shape_of(p.source)[0] for p in inside))
     kinds: tuple[LaneKind, ...] = ("lut", "dsp") if board.budget.dsps else ("lut",)
     found = []
-    for lanes, banks in product(SHARED_LANES, SHARED_BANKS):
+    for lanes, banks in foldings:
         if common % lanes:
             continue
         core = CorePlan(tuple(populations), (), lanes, (1, banks))
@@ -91,16 +101,18 @@ def shared_options(
         if block_count(family, program.spikes.words, 4 * lanes) > limits["bram"]:
             continue
         for kind in kinds:
-            cycles = shared_core_cycles(program, activity, kind).total
             cost = shared_core_cost(program, kind, family)
+            if cost.bram > limits["bram"]:
+                break
+            cycles = shared_core_cycles(program, activity, kind).total
             found.append(Option(replace(core, lane_kind=kind), cycles, cost))
     return found
 
 
 def _weight_bits(projections: Sequence[Projection]) -> int:
     """Width that holds every weight."""
-    low = min(int(p.weight.min()) for p in projections)
-    return signed_bits(low, max(int(p.weight.max()) for p in projections))
+    low = min(p.weight_range[0] for p in projections)
+    return signed_bits(low, max(p.weight_range[1] for p in projections))
 
 
 def _foldings(net: FixedNetwork, board: Board, core: CorePlan) -> list[CorePlan]:

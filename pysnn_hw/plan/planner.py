@@ -11,7 +11,7 @@ from pysnn_hw.plan.activity import Activity
 from pysnn_hw.plan.advice import advise
 from pysnn_hw.plan.board import Board
 from pysnn_hw.plan.budget import price, share
-from pysnn_hw.plan.prediction import Plan, evaluate
+from pysnn_hw.plan.prediction import Plan, evaluate, rough
 from pysnn_hw.plan.problem import Objective, Problem
 from pysnn_hw.plan.queues import deepened
 
@@ -43,7 +43,7 @@ def plan(
     Returns
     -------
     Plan
-        If nothing fits: the smallest, with its shortfalls.
+        If nothing fits: the one that lacks least, with its shortfalls and roughly timed.
     """
     problem = Problem(net, board, activity)
     found = _chosen(problem, net, board, activity, target_cycles, objective)
@@ -58,8 +58,10 @@ def _chosen(
     target_cycles: float | None,
     objective: Objective,
 ) -> Plan:
-    """The best of the most promising designs, by their exact timing; the smallest if none fits."""
-    found = problem.designs(target_cycles, objective) or [problem.smallest()]
+    """The best of the most promising designs, by their exact timing."""
+    found = problem.designs(target_cycles, objective)
+    if not found:
+        return rough(net, problem.least_oversized(), board, activity)
     plans = [evaluate(net, schedule, board, activity) for schedule in found]
     if target_cycles is not None or objective == "throughput":
         plans = [deepened(net, p, activity) for p in plans]

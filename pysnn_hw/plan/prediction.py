@@ -26,9 +26,11 @@ class Plan:
     cycles
         Mean busy cycles per image of each core on the sample images.
     cycles_per_image
-        Mean interval between the results of consecutive sample images (`chain_timing`).
+        Mean interval between the results of consecutive sample images (`chain_timing`). Of a design
+        that no board holds (`rough`): the busy cycles of its busiest core.
     latency_cycles
-        From the first integer of an image to its last score, in an idle accelerator.
+        From the first integer of an image to its last score, in an idle accelerator; `rough`: the
+        busy cycles of all cores.
     cost
         Predicted resources, link included.
     shortfalls
@@ -98,6 +100,14 @@ def evaluate(net: FixedNetwork, schedule: Schedule, board: Board, activity: Acti
         cost,
         shortfalls(board, cost),
     )
+
+
+def rough(net: FixedNetwork, schedule: Schedule, board: Board, activity: Activity) -> Plan:
+    """`evaluate` without exact timing, which takes long where a large network has few lanes."""
+    cycles = tuple(busy_cycles(net, schedule, activity, core) for core in schedule.cores)
+    cost, totals = total_cost(net, schedule), [c.total for c in cycles]
+    missing = shortfalls(board, cost)
+    return Plan(schedule, board, cycles, max(totals), sum(totals), cost, missing)
 
 
 def busy_cycles(

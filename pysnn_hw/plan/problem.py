@@ -20,12 +20,13 @@ from pysnn_hw.plan.budget import (
     available,
     price,
     share,
+    surroundings_cost,
     total_cost,
 )
 from pysnn_hw.plan.chain import Chain, ChainSearch, Leg
 from pysnn_hw.plan.cost import Cost
 from pysnn_hw.plan.network_cost import outer_cost
-from pysnn_hw.plan.options import Option, dedicated_options, shared_options
+from pysnn_hw.plan.options import SHARED_FOLDINGS, Option, dedicated_options, shared_options
 from pysnn_hw.plan.schedule import Schedule, outgoing_pool, simple_schedule
 
 Objective = Literal["balanced", "throughput", "latency", "smallest"]
@@ -83,6 +84,8 @@ class Problem:
 
     def designs(self, target: float | None, objective: Objective) -> list[Schedule]:
         """The most promising designs that fit, most promising first; none if nothing fits."""
+        if self._cheapest_chain(np.inf, NO_MORE) is None:
+            return []
         if target:
             wanted = [self.cheapest(part * target) for part in MARGINS]
             reached = [design[0] for design in wanted if design is not None]
@@ -110,8 +113,9 @@ class Problem:
 
     def _ladder_of_designs(self) -> list[tuple[float, Schedule, Cost]]:
         """The cheapest design that fits, of each pace at which images can come; with its cost."""
+        paces = self._paces(float(arrival_cycles(self.net)))
         found = []
-        for pace in _ladder(self._paces(float(arrival_cycles(self.net)))):
+        for pace in _ladder(paces[self._first_possible(paces, NO_MORE) :]):
             design = self.cheapest(pace)
             if design is not None:
                 found.append((pace, *design))
@@ -119,9 +123,22 @@ class Problem:
 
     def smallest(self) -> Schedule:
         """The cheapest design, whatever the board has."""
+        return self._schedule(min(self._endless(), key=lambda c: price(self._board, c.cost)))
+
+    def least_oversized(self) -> Schedule:
+        """The design of which the scarcest resource is exceeded least; of those the cheapest."""
+
+        def size(chain: Chain) -> tuple[float, float]:
+            schedule = self._schedule(chain)
+            taken = chain.cost + outer_cost(self.net, schedule.family)
+            taken = taken + surroundings_cost(schedule)
+            return share(self._board, taken), price(self._board, taken)
+
+        return self._schedule(min(self._endless(), key=size))
+
+    def _endless(self) -> list[Chain]:
         endless = dict.fromkeys(RESOURCES, np.inf)
-        chains = [c for search in self._searches for c in search.front(np.inf, endless)]
-        return self._schedule(min(chains, key=lambda c: price(self._board, c.cost)))
+        return [c for search in self._searches for c in search.front(np.inf, endless)]
 
     def fastest_pace(self, more: Mapping[str, float] = NO_MORE) -> float:
         """Cycles per image of the fastest design that fits; infinite if none does.
@@ -209,12 +226,16 @@ class Problem:
         cuts = [k for k in cuts if False in self._pooled[k - 1]]
         legs = []
         for i, start in enumerate(cuts):
+            foldings = list(SHARED_FOLDINGS)
             for end in cuts[i + 1 :]:
                 if end - start > 1:
                     inside = names[start:end]
-                    options = shared_options(self.net, self._board, inside, activity)
+                    options = shared_options(
+                        self.net, self._board, inside, activity, foldings
+                    )
                     if not options:
                         break  # longer ones only need more
+                    foldings = list(dict.fromkeys((o.core.lanes, o.core.banks[1]) for o in options))
                     legs.append(Leg((start, False), (end, False), tuple(options)))
         return legs
 
