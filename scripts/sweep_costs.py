@@ -23,7 +23,6 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from pysnn_hw.build import build_accelerator
 from pysnn_hw.build.families import FAMILIES
@@ -131,9 +130,7 @@ def network(case: Case) -> FixedNetwork:
         net = fire(net, "n1", conv("n0", "n1", 2 * case.channels, pool))
         last = "n1"
     c, h, w = pool.out_shape(net.shape_of(last))
-    readout = Projection(
-        "scores", last, "readout", "linear", weights(10, c * h * w), pool=pool
-    )
+    readout = Projection("scores", last, "readout", "linear", weights(10, c * h * w), pool=pool)
     zero = np.zeros(1, np.int64)
     scores = Population("readout", "readout", (10, 1, 1), zero, zero[:0], zero, 0)
     return replace(
@@ -182,7 +179,9 @@ def run(
                     Accelerator(net, chosen),
                     board.model_copy(update={"clock": clock}),
                     place,
-                    progress=lambda line, say=progress, name=case.name: say(f"{name}: {line}", 0, 0),
+                    progress=lambda line, say=progress, name=case.name: say(
+                        f"{name}: {line}", 0, 0
+                    ),
                 )
             report = read_report(place / "accelerator.seed1.report.json")
             write_json(done, _row(case.name, net, chosen, board, report))

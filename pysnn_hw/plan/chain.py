@@ -129,7 +129,7 @@ class ChainSearch:
             allowed = np.flatnonzero(self._cycles[number] <= pace)
             if start is None or not len(allowed):
                 continue
-            allowed = allowed[_best(self._costs[number][allowed])]
+            allowed = allowed[pareto(self._costs[number][allowed])]
             sums = (start.costs[:, None] + self._costs[number][allowed][None]).reshape(
                 -1, len(limit)
             )
@@ -141,9 +141,9 @@ class ChainSearch:
             return None
         every = np.concatenate(costs)
         kept = np.flatnonzero((every <= limit).all(axis=1))
-        kept = kept[_best(every[kept])]
+        kept = kept[pareto(every[kept])]
         if len(kept) > MOST_KEPT:
-            kept = kept[_thinned(every[kept], limit)]
+            kept = kept[thinned(every[kept], limit)]
         if not len(kept):
             return None
         return _Front(
@@ -170,7 +170,7 @@ def _start() -> _Front:
     return _Front(np.zeros((1, len(RESOURCES))), none, none, none)
 
 
-def _best(costs: Array) -> Array:
+def pareto(costs: Array) -> Array:
     """Numbers of the rows that no other row undercuts; of equal rows the first."""
     # What undercuts a row comes before it in this order.
     order = np.lexsort(costs.T[::-1])
@@ -201,7 +201,7 @@ def _front(costs):  # type: ignore[no-untyped-def]
     return stays
 
 
-def _thinned(costs: Array, limit: Array) -> Array:
+def thinned(costs: Array, limit: Array) -> Array:
     """Numbers of rows, one of each cell of a grid."""
     cells = np.floor(costs * GRID / np.maximum(limit, 1)).astype(np.int64)
     _, first = np.unique(cells, axis=0, return_index=True)

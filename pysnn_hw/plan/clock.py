@@ -9,19 +9,14 @@ and routed (``scripts/sweep_costs.py``); the fit and its spread lie in ``bundled
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 from pysnn_hw.ir.snn import FixedNetwork
 from pysnn_hw.ir.widths import population_widths
 from pysnn_hw.plan.board import Board, Device
-from pysnn_hw.plan.cost import Cost
 from pysnn_hw.plan.layers import layer_program
 from pysnn_hw.plan.schedule import Schedule
-from pysnn_hw.resources import resource
 
 FEATURES = ("base", "carry", "fan_out", "fill", "shared")
 """Terms of the model of a clock's period."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import gcd
 
+import numpy as np
+
 from pysnn_hw.errors import PlanError
 from pysnn_hw.ir.snn import FixedNetwork, Projection
 from pysnn_hw.ir.widths import signed_bits
@@ -76,15 +78,19 @@ def shared_options(
     populations: Sequence[str],
     activity: Activity,
     foldings: Iterable[tuple[int, int]] = SHARED_FOLDINGS,
+    *,
+    limited: bool = True,
 ) -> list[Option]:
     """Every shared core for ``populations`` whose memories the board could hold, if there is one.
 
-    ``foldings`` are the (lanes, banks) that are tried.
+    ``foldings`` are the (lanes, banks) that are tried; with ``limited`` off, those count too that
+    no board could hold.
     """
-    family, limits = board.device.family, available(board)
+    family = board.device.family
+    blocks = available(board)["bram"] if limited else np.inf
     inside = [p for name in populations for p in net.into(name)]
     synapses = sum(p.weight.size for p in inside if p.kind != "identity")
-    if synapses * _weight_bits(inside) > limits["bram"] * board.budget.bram.bits:
+    if synapses * _weight_bits(inside) > blocks * board.budget.bram.bits:
         return []
     channels = [net.shape_of(name)[0] for name in populations]
     common = gcd(*channels, *(net.shape_of(p.source)[0] for p in inside))
@@ -98,11 +104,11 @@ def shared_options(
             program = layer_program(net, core)
         except PlanError:
             continue
-        if block_count(family, program.spikes.words, 4 * lanes) > limits["bram"]:
+        if block_count(family, program.spikes.words, 4 * lanes) > blocks:
             continue
         for kind in kinds:
             cost = shared_core_cost(program, kind, family)
-            if cost.bram > limits["bram"]:
+            if cost.bram > blocks:
                 break
             cycles = shared_core_cycles(program, activity, kind).total
             found.append(Option(replace(core, lane_kind=kind), cycles, cost))

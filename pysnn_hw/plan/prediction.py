@@ -14,6 +14,7 @@ from pysnn_hw.plan.cost import Cost
 from pysnn_hw.plan.cycles import chain_timing
 from pysnn_hw.plan.layer_cycles import shared_core_cycles
 from pysnn_hw.plan.layers import layer_program
+from pysnn_hw.plan.remedies import Remedy
 from pysnn_hw.plan.schedule import CorePlan, Schedule
 
 
@@ -35,6 +36,8 @@ class Plan:
         Predicted resources, link included.
     shortfalls
         Empty if the design fits the board.
+    remedies
+        Changes of which each alone would make a design fit that does not.
     advice
         Sentences for the user: what sets the pace, what binds, what would help.
     """
@@ -46,6 +49,7 @@ class Plan:
     latency_cycles: float
     cost: Cost
     shortfalls: tuple[Shortfall, ...]
+    remedies: tuple[Remedy, ...] = ()
     advice: tuple[str, ...] = ()
 
     @property
@@ -79,6 +83,14 @@ class Plan:
             "spram": self.cost.spram,
             "fits": self.fits,
             "shortfalls": [str(s) for s in self.shortfalls],
+            "remedies": [
+                {
+                    "board": r.board,
+                    "weight_bits": dict(r.weight_bits),
+                    "given_up": round(r.given_up, 4),
+                }
+                for r in self.remedies
+            ],
             "advice": list(self.advice),
             "schedule": self.schedule.to_json(),
         }

@@ -20,7 +20,6 @@ from pysnn_hw.plan.budget import (
     available,
     price,
     share,
-    surroundings_cost,
     total_cost,
 )
 from pysnn_hw.plan.chain import Chain, ChainSearch, Leg
@@ -59,7 +58,7 @@ class Problem:
     """
 
     def __init__(self, net: FixedNetwork, board: Board, activity: Activity) -> None:
-        self.net, self._board = net, board
+        self.net, self._board, self._activity = net, board, activity
         self._base = replace(simple_schedule(net), family=board.device.family)
         self._pooled = [_pooling(net, self._base, k) for k in range(len(net.populations))]
         self._legs = [*self._dedicated(activity), *self._shared(activity)]
@@ -123,22 +122,30 @@ class Problem:
 
     def smallest(self) -> Schedule:
         """The cheapest design, whatever the board has."""
-        return self._schedule(min(self._endless(), key=lambda c: price(self._board, c.cost)))
+        found = _endless(self._searches)
+        return self._schedule(min(found, key=lambda c: price(self._board, c.cost)))
 
-    def least_oversized(self) -> Schedule:
-        """The design of which the scarcest resource is exceeded least; of those the cheapest."""
+    def compact(self) -> list[Schedule]:
+        """Designs that take little of some memory or of all, whatever the board has."""
+        searches = self._prepared([*self._legs, *self._widest()])
+        chains = sorted(_endless(searches), key=lambda c: price(self._board, c.cost))
+        by_blocks = min(chains, key=lambda c: (c.cost.bram, c.cost.spram))
+        together = [c for c in chains if any(len(o.core.populations) > 2 for o in c.options)]
+        return list(dict.fromkeys(map(self._schedule, (chains[0], by_blocks, *together[:1]))))
 
-        def size(chain: Chain) -> tuple[float, float]:
-            schedule = self._schedule(chain)
-            taken = chain.cost + outer_cost(self.net, schedule.family)
-            taken = taken + surroundings_cost(schedule)
-            return share(self._board, taken), price(self._board, taken)
+    def _widest(self) -> list[Leg]:
+        """One shared core from the first cut to the last, whatever memories that takes."""
+        cuts = self._cuts()
+        if len(cuts) < 2 or cuts[-1] - cuts[0] < 2:
+            return []
+        inside = [p.name for p in self.net.populations][cuts[0] : cuts[-1]]
+        options = shared_options(self.net, self._board, inside, self._activity, limited=False)
+        return [Leg((cuts[0], False), (cuts[-1], False), tuple(options))]
 
-        return self._schedule(min(self._endless(), key=size))
-
-    def _endless(self) -> list[Chain]:
-        endless = dict.fromkeys(RESOURCES, np.inf)
-        return [c for search in self._searches for c in search.front(np.inf, endless)]
+    def _cuts(self) -> list[int]:
+        """Where a shared core may begin or end."""
+        cuts = [k for k in range(1, len(self.net.populations)) if _is_cut(self.net, k)]
+        return [k for k in cuts if False in self._pooled[k - 1]]
 
     def fastest_pace(self, more: Mapping[str, float] = NO_MORE) -> float:
         """Cycles per image of the fastest design that fits; infinite if none does.
@@ -222,22 +229,24 @@ class Problem:
 
     def _shared(self, activity: Activity) -> list[Leg]:
         names = [p.name for p in self.net.populations]
-        cuts = [k for k in range(1, len(names)) if _is_cut(self.net, k)]
-        cuts = [k for k in cuts if False in self._pooled[k - 1]]
-        legs = []
+        cuts, legs = self._cuts(), []
         for i, start in enumerate(cuts):
             foldings = list(SHARED_FOLDINGS)
             for end in cuts[i + 1 :]:
                 if end - start > 1:
                     inside = names[start:end]
-                    options = shared_options(
-                        self.net, self._board, inside, activity, foldings
-                    )
+                    options = shared_options(self.net, self._board, inside, activity, foldings)
                     if not options:
                         break  # longer ones only need more
                     foldings = list(dict.fromkeys((o.core.lanes, o.core.banks[1]) for o in options))
                     legs.append(Leg((start, False), (end, False), tuple(options)))
         return legs
+
+
+def _endless(searches: Sequence[ChainSearch]) -> list[Chain]:
+    """The designs of least cost, whatever a board has."""
+    endless = dict.fromkeys(RESOURCES, np.inf)
+    return [c for search in searches for c in search.front(np.inf, endless)]
 
 
 def _without_spram(legs: list[Leg]) -> list[Leg]:
