@@ -9,8 +9,8 @@
 ``run`` builds the cases below (minutes each; one whose report lies in the folder is not built
 again), ``add`` takes a design that was built elsewhere. Both write what was measured, beside what
 the planner's formulas say of it, to ``scripts/sweep.json``. ``fit`` makes the planner's
-coefficients of that, ``pysnn_hw/bundled/fitted.json``, and prints how far each design is from
-them, with itself left out of the fit.
+clock model of that, ``pysnn_hw/bundled/clock_model.json``, and prints how far each design is from
+it, also with itself left out of the fit.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from pysnn_hw.build import build_accelerator
 from pysnn_hw.build.families import FAMILIES
@@ -35,10 +36,21 @@ from pysnn_hw.pipeline.files import write_json
 from pysnn_hw.plan import CorePlan, Schedule, load_board, simple_schedule
 from pysnn_hw.plan.board import Board
 from pysnn_hw.plan.budget import total_cost
-from pysnn_hw.plan.clock import clock_features, speed_class
+from pysnn_hw.plan.clock import (
+    FACTORS,
+    ClockFeatures,
+    ClockModel,
+    clock_features,
+    speed_class,
+)
 from pysnn_hw.plan.schedule import InputPort, LaneKind
+from pysnn_hw.resources import resource_dir
 
 ROWS = Path(__file__).with_name("sweep.json")
+ALONE = 0.2
+"""Band of a class of which one design was built, so that nothing is known of its spread."""
+PULL = 0.15
+"""How strongly factors of the clock model are drawn to zero."""
 app = typer.Typer(add_completion=False, help=__doc__)
 
 
@@ -199,6 +211,76 @@ def add(
     """Take a design that was built elsewhere."""
     chosen = Schedule.from_json(json.loads(schedule.read_text(encoding="utf-8")))
     _keep(_row(name, load(network), chosen, load_board(board), read_report(report)))
+
+
+@app.command()
+def fit(
+    check: Annotated[bool, typer.Option(help="Fail if a design is off by more than 15 %.")] = False,
+) -> None:
+    """Make the planner's clock model of what is known; print how far each design is from it."""
+    rows = json.loads(ROWS.read_text(encoding="utf-8"))
+    model = _fitted(rows)
+    errors = [_unseen(rows, k) for k in range(len(rows))]
+    by_class: dict[str, list[float]] = {}
+    for row, error in zip(rows, errors, strict=True):
+        by_class.setdefault(row["class"], []).append(error)
+    bands = {
+        name: ALONE if np.isnan(found).all() else round(float(np.nanmax(np.abs(found))), 4)
+        for name, found in by_class.items()
+    }
+    counts = {name: len(found) for name, found in by_class.items()}
+    model = model.model_copy(update={"error": bands, "designs": counts})
+    write_json(resource_dir("bundled") / "clock_model.json", model.model_dump())
+    table = Table("design", "board", "built MHz", "fitted", "unseen", "LUT", "block RAM", "DSP")
+    worst = 0.0
+    for row, error in zip(rows, errors, strict=True):
+        fitted = 1e3 / model.period(row["class"], ClockFeatures(**row["features"]))
+        pairs = [(row["formula"][k], row["measured"][k]) for k in ("lut", "bram", "dsp")]
+        worst = max(worst, abs(fitted / row["fmax_mhz"] - 1))
+        table.add_row(
+            *(row["name"], row["board"], f"{row['fmax_mhz']:.1f}"),
+            f"{fitted:.1f} ({100 * (fitted / row['fmax_mhz'] - 1):+.1f} %)",
+            "-" if np.isnan(error) else f"{100 * error:+.1f} %",
+            *(f"{a:,.0f} / {b:,}" for a, b in pairs),
+        )
+    Console(width=150).print(table)
+    if check and worst > 0.15:
+        raise typer.Exit(1)
+
+
+def _fitted(rows: list[dict[str, Any]]) -> ClockModel:
+    """Least squares in the logarithm of the period; factors are drawn to zero and not below it.
+
+    With few designs, what they do not tell apart must not be made up: hence the pull to zero. No
+    factor makes a design faster by having more of something, so those that would are left out.
+    """
+    classes = sorted({row["class"] for row in rows})
+    terms = np.array([ClockFeatures(**row["features"]).terms() for row in rows])
+    member = np.array([[row["class"] == name for name in classes] for row in rows], float)
+    target = np.log([1e3 / row["fmax_mhz"] for row in rows])
+    used = list(range(len(FACTORS)))
+    while True:
+        pull = np.hstack([np.zeros((len(used), len(classes))), np.eye(len(used)) * PULL])
+        matrix = np.vstack([np.hstack([member, terms[:, used]]), pull])
+        found = np.linalg.lstsq(matrix, np.append(target, np.zeros(len(used))), rcond=None)[0]
+        slopes = found[len(classes) :]
+        if (slopes >= 0).all():
+            break
+        used.remove(used[int(slopes.argmin())])
+    factors = dict.fromkeys(FACTORS, 0.0)
+    factors |= {FACTORS[k]: round(float(slope), 4) for k, slope in zip(used, slopes, strict=True)}
+    periods = {name: round(float(np.exp(found[k])), 3) for k, name in enumerate(classes)}
+    return ClockModel(period_ns=periods, factors=factors, error={})
+
+
+def _unseen(rows: list[dict[str, Any]], left_out: int) -> float:
+    """Relative error of a design that the fit does not see; nan if it is alone in its class."""
+    row = rows[left_out]
+    others = [r for k, r in enumerate(rows) if k != left_out]
+    if all(r["class"] != row["class"] for r in others):
+        return float("nan")
+    period = _fitted(others).period(row["class"], ClockFeatures(**row["features"]))
+    return 1e3 / period / row["fmax_mhz"] - 1
 
 
 def _row(

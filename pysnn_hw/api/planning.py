@@ -45,6 +45,15 @@ class PlannedCore:
 
 
 @dataclass(frozen=True)
+class Remedy:
+    """A board, widths of weights by the population where they end, share of weight bits lost."""
+
+    board: str
+    weight_bits: Mapping[str, int]
+    given_up: float
+
+
+@dataclass(frozen=True)
 class Planning:
     """Answer of `plan`.
 
@@ -54,10 +63,17 @@ class Planning:
         Where the images come from that the cycles are predicted for.
     cycles_per_image
         Predicted interval between images.
+    clock_mhz, clock_band_mhz
+        Predicted clock, and from where to where it is to be expected; None if the design does not
+        fit, or nothing is known of devices of this speed.
+    images_per_s
+        At that clock.
     lut, bram, dsp, spram
         Predicted use of the board's resources, host link included.
     fits, shortfalls
         Whether the board holds it; if not, what is missing and what helps.
+    remedies
+        Changes of which each alone makes the network fit a board, if it does not.
     advice
         What sets the pace, which resource binds, what would help.
     schedule
@@ -68,12 +84,16 @@ class Planning:
     sample: str
     cores: tuple[PlannedCore, ...]
     cycles_per_image: float
+    clock_mhz: float | None
+    clock_band_mhz: tuple[float, float] | None
+    images_per_s: float | None
     lut: int
     bram: int
     dsp: int
     spram: int
     fits: bool
     shortfalls: tuple[str, ...]
+    remedies: tuple[Remedy, ...]
     advice: tuple[str, ...]
     schedule: Mapping[str, Any]
 
@@ -129,7 +149,7 @@ def plan(
 
 def planning(planned: Plan, sample: str) -> Planning:
     """The figures of a plan that rests on images of the data set ``sample``."""
-    cost = planned.cost
+    cost, clock, rate = planned.cost, planned.clock, planned.images_per_s
     return Planning(
         board=planned.board.name,
         sample=sample,
@@ -146,12 +166,18 @@ def planning(planned: Plan, sample: str) -> Planning:
             for core, cycles in zip(planned.schedule.cores, planned.cycles, strict=True)
         ),
         cycles_per_image=round(planned.cycles_per_image, 1),
+        clock_mhz=None if clock is None else round(clock.mhz, 1),
+        clock_band_mhz=None if clock is None else (round(clock.low_mhz), round(clock.high_mhz)),
+        images_per_s=None if rate is None else round(rate, 1),
         lut=round(cost.lut),
         bram=cost.bram,
         dsp=cost.dsp,
         spram=cost.spram,
         fits=planned.fits,
         shortfalls=tuple(map(str, planned.shortfalls)),
+        remedies=tuple(
+            Remedy(r.board, r.weight_bits, round(r.given_up, 4)) for r in planned.remedies
+        ),
         advice=planned.advice,
         schedule=planned.schedule.to_json(),
     )

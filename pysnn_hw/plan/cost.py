@@ -48,7 +48,7 @@ def memory_cost(family: Family, kind: str, depth: int, width: int, *, rom: bool 
     return Cost(lut=width * (rows + (rows - 1) * 0.6), ff=width)
 
 
-_DSP_PRODUCT = {"ecp5": 9, "gowin": 9, "ice40": 11}
+_DSP_PRODUCT = {"ecp5": 8, "gowin": 9, "ice40": 11}
 """Narrower products than this are built of logic by yosys, whatever is asked for."""
 
 

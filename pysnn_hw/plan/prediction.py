@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pysnn_hw.ir.snn import FixedNetwork
 from pysnn_hw.plan.activity import Activity, CoreCycles, core_cycles
 from pysnn_hw.plan.board import Board
 from pysnn_hw.plan.budget import Shortfall, shortfalls, total_cost
+from pysnn_hw.plan.clock import Clock, predicted_clock
 from pysnn_hw.plan.cost import Cost
 from pysnn_hw.plan.cycles import chain_timing
 from pysnn_hw.plan.layer_cycles import shared_core_cycles
@@ -36,6 +37,9 @@ class Plan:
         Predicted resources, link included.
     shortfalls
         Empty if the design fits the board.
+    clock
+        What the board is likely to run it at; None if it does not fit, or no design was ever built
+        for a device of this speed.
     remedies
         Changes of which each alone would make a design fit that does not.
     advice
@@ -49,6 +53,7 @@ class Plan:
     latency_cycles: float
     cost: Cost
     shortfalls: tuple[Shortfall, ...]
+    clock: Clock | None = None
     remedies: tuple[Remedy, ...] = ()
     advice: tuple[str, ...] = ()
 
@@ -56,6 +61,11 @@ class Plan:
     def fits(self) -> bool:
         """Whether the board holds it."""
         return not self.shortfalls
+
+    @property
+    def images_per_s(self) -> float | None:
+        """At the predicted clock."""
+        return None if self.clock is None else 1e6 * self.clock.mhz / self.cycles_per_image
 
     def to_json(self) -> dict[str, Any]:
         """The document that ``pysnn-hw plan --json`` prints."""
@@ -77,6 +87,8 @@ class Plan:
             "cores": cores,
             "cycles_per_image": round(self.cycles_per_image, 1),
             "latency_cycles": round(self.latency_cycles, 1),
+            "clock": None if self.clock is None else asdict(self.clock),
+            "images_per_s": self.images_per_s,
             "lut": round(self.cost.lut),
             "bram": self.cost.bram,
             "dsp": self.cost.dsp,
@@ -111,6 +123,7 @@ def evaluate(net: FixedNetwork, schedule: Schedule, board: Board, activity: Acti
         float(timing.latency[0]),
         cost,
         shortfalls(board, cost),
+        predicted_clock(net, schedule, board, cost.lut),
     )
 
 
