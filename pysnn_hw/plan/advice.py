@@ -18,22 +18,30 @@ WORTH_TELLING = 1.02
 NAMES = {"lut": "LUTs", "bram": "block RAM", "dsp": "multipliers", "spram": "SPRAM"}
 
 
-def advise(problem: Problem, found: Plan) -> tuple[str, ...]:
+def worth(problem: Problem, board: Board) -> tuple[tuple[str, float], ...]:
+    """Resources of a board, and how many times as fast the fastest design is with more of each."""
+    now = problem.fastest_pace()
+    return tuple(
+        (name, now / problem.fastest_pace({name: MORE}))
+        for name, most in available(board).items()
+        if most
+    )
+
+
+def advise(found: Plan) -> tuple[str, ...]:
     """Sentences about a plan that fits, for its user.
 
     Parameters
     ----------
-    problem
-        What was solved.
     found
-        The plan.
+        The plan, with what more of each resource is worth.
     """
     busiest = max(found.cycles, key=lambda c: c.total)
     # The interval is exact, busy cycles are means over all sample images: they may be a few more.
     pace = found.cycles_per_image
     busy, interval = f"{min(busiest.total, pace):,.0f}", f"{pace:,.0f}"
     told = f"{busiest.core} sets the pace: busy for {busy} of {interval} cycles per image"
-    return told, _binding(problem, found.board)
+    return told, _binding(found)
 
 
 def ways_out(net: FixedNetwork, found: Plan) -> tuple[str, ...]:
@@ -110,17 +118,10 @@ def _memory(board: Board) -> int:
     return blocks + (spram.count * spram.bits if spram is not None else 0)
 
 
-def _binding(problem: Problem, board: Board) -> str:
+def _binding(found: Plan) -> str:
     """What more of each resource would buy the fastest design."""
-    now = problem.fastest_pace()
-    gains = []
-    for name, most in available(board).items():
-        if most:
-            better = problem.fastest_pace({name: MORE})
-            if now > WORTH_TELLING * better:
-                gains.append((now / better, NAMES[name]))
-    gains.sort(reverse=True)
+    gains = sorted(((g, NAMES[n]) for n, g in found.worth if g > WORTH_TELLING), reverse=True)
     if not gains:
-        return f"a tenth more of any one resource would make no design on {board.name} faster"
-    worth = ", ".join(f"of {name} {gain:.2f} times as fast" for gain, name in gains)
-    return f"the fastest design is bound by {gains[0][1]}: with a tenth more {worth}"
+        return f"a tenth more of any one resource would make no design on {found.board.name} faster"
+    told = ", ".join(f"of {name} {gain:.2f} times as fast" for gain, name in gains)
+    return f"the fastest design is bound by {gains[0][1]}: with a tenth more {told}"

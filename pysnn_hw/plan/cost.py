@@ -95,6 +95,18 @@ def fire_cost(lanes: int, groups: int, bits: int, stages: int, clamp: bool) -> C
     )
 
 
+def weights_cost(family: Family, geometry: ProjectionGeometry, kind: str, weight_bits: int) -> Cost:
+    """Weight memory of one projection."""
+    width = weight_bits * geometry.lanes * geometry.y.banks * geometry.x.banks
+    return memory_cost(family, kind, geometry.weight_depth, width, rom=True)
+
+
+def queue_cost(family: Family, depth: int, event_bits: int) -> Cost:
+    """Memory of an event queue."""
+    in_lutram = family == "ecp5" and depth <= 64
+    return memory_cost(family, "lut" if in_lutram else "block", depth, event_bits)
+
+
 def port_cost(
     family: Family,
     geometry: ProjectionGeometry,
@@ -105,9 +117,8 @@ def port_cost(
 ) -> Cost:
     """Queue, walker and weight memory of one projection."""
     width = weight_bits * geometry.lanes * geometry.y.banks * geometry.x.banks
-    weights = memory_cost(family, kind, geometry.weight_depth, width, rom=True)
-    in_lutram = family == "ecp5" and depth <= 64
-    queue = memory_cost(family, "lut" if in_lutram else "block", depth, event_bits)
+    weights = weights_cost(family, geometry, kind, weight_bits)
+    queue = queue_cost(family, depth, event_bits)
     banks = geometry.y.banks * geometry.x.banks
     address = max(4, (geometry.weight_depth - 1).bit_length())
     walker = Cost(lut=130 + banks * 14 + address * 8, ff=110 + banks * 20 + address * 4)

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from pysnn_hw.ir.snn import FixedNetwork
 from pysnn_hw.plan.activity import Activity
-from pysnn_hw.plan.advice import advise, ways_out
+from pysnn_hw.plan.advice import advise, ways_out, worth
 from pysnn_hw.plan.board import Board
 from pysnn_hw.plan.budget import price, share
-from pysnn_hw.plan.prediction import Plan, evaluate, rough
+from pysnn_hw.plan.prediction import Plan, detailed, evaluate, rough
 from pysnn_hw.plan.problem import Objective, Problem
 from pysnn_hw.plan.queues import deepened
 from pysnn_hw.plan.remedies import remedies
@@ -49,9 +49,10 @@ def plan(
     problem = Problem(net, board, activity)
     found = _chosen(problem, net, board, activity, target_cycles, objective)
     if found is not None:
-        return replace(found, advice=advise(problem, found))
+        found = detailed(net, replace(found, worth=worth(problem, board)), activity)
+        return replace(found, advice=advise(found))
     layouts = problem.compact()
-    found = rough(net, layouts[0], board, activity)
+    found = detailed(net, rough(net, layouts[0], board, activity), activity)
     found = replace(found, remedies=remedies(net, layouts, board))
     return replace(found, advice=ways_out(net, found))
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pysnn_hw.ir.snn import FixedNetwork
@@ -13,8 +13,9 @@ from pysnn_hw.plan.budget import Shortfall, shortfalls, total_cost
 from pysnn_hw.plan.clock import Clock, predicted_clock
 from pysnn_hw.plan.cost import Cost
 from pysnn_hw.plan.cycles import chain_timing
-from pysnn_hw.plan.layer_cycles import shared_core_cycles
+from pysnn_hw.plan.layer_cycles import shared_core_cycles, shared_layer_cycles
 from pysnn_hw.plan.layers import layer_program
+from pysnn_hw.plan.memory_map import BlockUse, block_uses
 from pysnn_hw.plan.remedies import Remedy
 from pysnn_hw.plan.schedule import CorePlan, Schedule
 
@@ -40,6 +41,12 @@ class Plan:
     clock
         What the board is likely to run it at; None if it does not fit, or no design was ever built
         for a device of this speed.
+    layers
+        Per core, its busy cycles by population, in the order in which they run.
+    blocks
+        Where the memory blocks are.
+    worth
+        Resource, and how many times as fast the fastest design would be with a tenth more of it.
     remedies
         Changes of which each alone would make a design fit that does not.
     advice
@@ -54,6 +61,9 @@ class Plan:
     cost: Cost
     shortfalls: tuple[Shortfall, ...]
     clock: Clock | None = None
+    layers: tuple[tuple[CoreCycles, ...], ...] = ()
+    blocks: tuple[BlockUse, ...] = ()
+    worth: tuple[tuple[str, float], ...] = ()
     remedies: tuple[Remedy, ...] = ()
     advice: tuple[str, ...] = ()
 
@@ -133,6 +143,22 @@ def rough(net: FixedNetwork, schedule: Schedule, board: Board, activity: Activit
     cost, totals = total_cost(net, schedule), [c.total for c in cycles]
     missing = shortfalls(board, cost)
     return Plan(schedule, board, cycles, max(totals), sum(totals), cost, missing)
+
+
+def detailed(net: FixedNetwork, found: Plan, activity: Activity) -> Plan:
+    """``found`` with its cycles by layer, and where its memory blocks are."""
+    schedule = found.schedule
+    layers = tuple(layer_cycles(net, schedule, activity, core) for core in schedule.cores)
+    return replace(found, layers=layers, blocks=block_uses(net, schedule))
+
+
+def layer_cycles(
+    net: FixedNetwork, schedule: Schedule, activity: Activity, core: CorePlan
+) -> tuple[CoreCycles, ...]:
+    """`busy_cycles` by population, in the order in which the core runs them."""
+    if core.shared:
+        return shared_layer_cycles(layer_program(net, core), activity, core.lane_kind)
+    return (core_cycles(net, schedule, activity, core),)
 
 
 def busy_cycles(

@@ -16,7 +16,7 @@ def shared_core_cost(program: LayerProgram, lane_kind: LaneKind, family: Family)
     lanes, banks = program.lanes, program.banks
     value = value_bits(program.spike_range)
     signed = program.spike_range[0] < 0
-    total = _weights(program, family)
+    total = shared_weights_cost(program, family)
     lane = lane_cost(family, lane_kind, _weight_bits(program), value, signed)
     for _ in range(lanes * banks):
         total = total + lane
@@ -38,7 +38,7 @@ def _weight_bits(program: LayerProgram) -> int:
     return max(2, signed_bits(min(low for low, _ in found), max(high for _, high in found)))
 
 
-def _weights(program: LayerProgram, family: Family) -> Cost:
+def shared_weights_cost(program: LayerProgram, family: Family) -> Cost:
     """Memory, choice between its rows, rotation to the banks."""
     depth = sum(p.geometry.weight_depth for p in program.passes)
     width = program.lanes * program.banks * _weight_bits(program)
