@@ -219,7 +219,7 @@ def fit(
 ) -> None:
     """Make the planner's clock model of what is known; print how far each design is from it."""
     rows = json.loads(ROWS.read_text(encoding="utf-8"))
-    model = _fitted(rows)
+    model = fitted(rows)
     errors = [_unseen(rows, k) for k in range(len(rows))]
     by_class: dict[str, list[float]] = {}
     for row, error in zip(rows, errors, strict=True):
@@ -248,7 +248,7 @@ def fit(
         raise typer.Exit(1)
 
 
-def _fitted(rows: list[dict[str, Any]]) -> ClockModel:
+def fitted(rows: list[dict[str, Any]], pull: float = PULL) -> ClockModel:
     """Least squares in the logarithm of the period; factors are drawn to zero and not below it.
 
     With few designs, what they do not tell apart must not be made up: hence the pull to zero. No
@@ -260,8 +260,8 @@ def _fitted(rows: list[dict[str, Any]]) -> ClockModel:
     target = np.log([1e3 / row["fmax_mhz"] for row in rows])
     used = list(range(len(FACTORS)))
     while True:
-        pull = np.hstack([np.zeros((len(used), len(classes))), np.eye(len(used)) * PULL])
-        matrix = np.vstack([np.hstack([member, terms[:, used]]), pull])
+        drawn = np.hstack([np.zeros((len(used), len(classes))), np.eye(len(used)) * pull])
+        matrix = np.vstack([np.hstack([member, terms[:, used]]), drawn])
         found = np.linalg.lstsq(matrix, np.append(target, np.zeros(len(used))), rcond=None)[0]
         slopes = found[len(classes) :]
         if (slopes >= 0).all():
@@ -279,7 +279,7 @@ def _unseen(rows: list[dict[str, Any]], left_out: int) -> float:
     others = [r for k, r in enumerate(rows) if k != left_out]
     if all(r["class"] != row["class"] for r in others):
         return float("nan")
-    period = _fitted(others).period(row["class"], ClockFeatures(**row["features"]))
+    period = fitted(others).period(row["class"], ClockFeatures(**row["features"]))
     return 1e3 / period / row["fmax_mhz"] - 1
 
 

@@ -55,8 +55,28 @@ def test_well_formed_and_complete(html):
     for figure in ("99.18 %", "1,031,744", "31,245 of 83,640", "104.4 MHz", "7,412, 9,120"):
         assert figure in text, figure
     assert "beta/accelerator.bit" in text
-    # Four plots of the network, two of each board.
-    assert sum(tag == "svg" for tag, _ in page.tags) == 8
+    # Four plots of the network, five of each board.
+    assert sum(tag == "svg" for tag, _ in page.tags) == 14
+    assert "110.0 MHz (+5.4 %)" in text
+    assert "the fastest design is bound by <LUTs>." in text
+
+
+def test_plan_is_drawn(html):
+    text = re.sub(r"\s+", " ", html)
+    for label in ("conv3", "2,650", "next image after 7,350", "around cores", "free", "51"):
+        assert label in text, label
+    for name in ("accumulate", "overhead", "weights", "membranes", "tables", "7.0 % faster"):
+        assert name in text, name
+
+
+def test_nothing_is_drawn_of_what_is_not_known():
+    report = sample_report()
+    plan = replace(report.boards[0].plan, worth=())
+    board = replace(report.boards[0], plan=plan, predicted_mhz=None)
+    text = " ".join(parse(render(replace(report, boards=(board,)))).words)
+    assert "What more would buy" not in text
+    assert "Predicted mean" in text
+    assert "110.0 MHz" not in text
 
 
 def test_no_outside_resources(html):
