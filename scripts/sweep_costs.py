@@ -234,12 +234,12 @@ def fit(
     table = Table("design", "board", "built MHz", "fitted", "unseen", "LUT", "block RAM", "DSP")
     worst = 0.0
     for row, error in zip(rows, errors, strict=True):
-        fitted = 1e3 / model.period(row["class"], ClockFeatures(**row["features"]))
+        mhz = 1e3 / model.period(row["class"], ClockFeatures(**row["features"]))
         pairs = [(row["formula"][k], row["measured"][k]) for k in ("lut", "bram", "dsp")]
-        worst = max(worst, abs(fitted / row["fmax_mhz"] - 1))
+        worst = max(worst, abs(mhz / row["fmax_mhz"] - 1))
         table.add_row(
             *(row["name"], row["board"], f"{row['fmax_mhz']:.1f}"),
-            f"{fitted:.1f} ({100 * (fitted / row['fmax_mhz'] - 1):+.1f} %)",
+            f"{mhz:.1f} ({100 * (mhz / row['fmax_mhz'] - 1):+.1f} %)",
             "-" if np.isnan(error) else f"{100 * error:+.1f} %",
             *(f"{a:,.0f} / {b:,}" for a, b in pairs),
         )

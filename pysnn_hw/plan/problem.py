@@ -130,8 +130,11 @@ class Problem:
         searches = self._prepared([*self._legs, *self._widest()])
         chains = sorted(_endless(searches), key=lambda c: price(self._board, c.cost))
         by_blocks = min(chains, key=lambda c: (c.cost.bram, c.cost.spram))
+        by_logic = min(chains, key=lambda c: c.cost.lut)
+        even = min(chains, key=lambda c: share(self._board, c.cost))
         together = [c for c in chains if any(len(o.core.populations) > 2 for o in c.options)]
-        return list(dict.fromkeys(map(self._schedule, (chains[0], by_blocks, *together[:1]))))
+        found = (chains[0], even, by_blocks, by_logic, *together[:1])
+        return list(dict.fromkeys(map(self._schedule, found)))
 
     def _widest(self) -> list[Leg]:
         """One shared core from the first cut to the last, whatever memories that takes."""
