@@ -50,7 +50,7 @@ def ways_out(net: FixedNetwork, found: Plan) -> tuple[str, ...]:
     own = [r for r in found.remedies if r.board == board.name]
     unchanged = [r.board for r in found.remedies if not r.weight_bits]
     both = [r for r in found.remedies if r.board != board.name and r.weight_bits]
-    told = [_needs(found)]
+    told = [_needs(found)] if _blocks_bits(found) > _memory(board) else []
     if own:
         told.append(f"the least change: {_narrower(net, own[0])}")
     if unchanged:
@@ -63,16 +63,22 @@ def ways_out(net: FixedNetwork, found: Plan) -> tuple[str, ...]:
 
 
 def _needs(found: Plan) -> str:
-    """Memory in all, of which weights are the most, and what there is."""
-    have, memory = _memory(found.board), found.board.budget
-    needed = found.cost.bram * memory.bram.bits
-    if memory.spram is not None:
-        needed += found.cost.spram * memory.spram.bits
-    verdict = "more than" if needed > have else "of"
+    """Memory blocks in all, and what there is."""
     return (
-        f"needs {needed / 1e6:.1f} Mbit of memory on chip, {verdict} the {have / 1e6:.1f} Mbit "
-        f"that {found.board.name} has"
+        f"needs {_amount(_blocks_bits(found))} of memory on chip, "
+        f"{found.board.name} has {_amount(_memory(found.board))}"
     )
+
+
+def _blocks_bits(found: Plan) -> int:
+    """Bits of all memory blocks that a design takes."""
+    memory = found.board.budget
+    spram = found.cost.spram * memory.spram.bits if memory.spram is not None else 0
+    return found.cost.bram * memory.bram.bits + spram
+
+
+def _amount(bits: float) -> str:
+    return f"{bits / 1e6:.1f} Mbit" if bits >= 1e6 else f"{bits / 1e3:.0f} kbit"
 
 
 def _narrower(net: FixedNetwork, remedy: Remedy) -> str:
