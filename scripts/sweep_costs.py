@@ -181,23 +181,16 @@ def run(
             continue
         board, net = load_board(case.board), network(case)
         chosen, place = schedule(case, net, board), folder / case.name
-        done = place / "row.json"
-        if not done.is_file():
+        report = place / "accelerator.seed1.report.json"
+        if not report.is_file():
             # One try of the placer: a model of the typical clock, not of the luckiest.
             clock = board.clock.model_copy(update={"enough_hz": 1})
+            target = board.model_copy(update={"clock": clock})
             place.mkdir(parents=True, exist_ok=True)
             with working() as progress:
-                build_accelerator(
-                    Accelerator(net, chosen),
-                    board.model_copy(update={"clock": clock}),
-                    place,
-                    progress=lambda line, say=progress, name=case.name: say(
-                        f"{name}: {line}", 0, 0
-                    ),
-                )
-            report = read_report(place / "accelerator.seed1.report.json")
-            write_json(done, _row(case.name, net, chosen, board, report))
-        _keep(json.loads(done.read_text(encoding="utf-8")))
+                progress(f"build {case.name}", 0, 0)
+                build_accelerator(Accelerator(net, chosen), target, place)
+        _keep(_row(case.name, net, chosen, board, read_report(report)))
 
 
 @app.command()

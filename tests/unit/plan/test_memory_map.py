@@ -21,6 +21,10 @@ def test_blocks_add_up(name, objective):
         assert all(u.blocks > 0 for u in uses)
         assert {u.core for u in uses} <= {"", *(c.name for c in found.schedule.cores)}
         assert uses == found.blocks
+        if not any(p.neuron.polarity == "memory" for p in net.populations) and net.timesteps == 1:
+            # All blocks of such a core are told apart.
+            alone = {c.name for c in found.schedule.cores if not c.shared}
+            assert not any(u.core in alone and u.purpose == "tables" for u in uses)
         shared = [c.name for c in found.schedule.cores if c.shared]
         for core in shared:
             purposes = {u.purpose for u in uses if u.core == core}

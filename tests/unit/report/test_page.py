@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pysnn_hw.report import render
+from pysnn_hw.report import plan_plots, render
 from tests.unit.report.sample import sample_report
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -67,6 +67,18 @@ def test_plan_is_drawn(html):
         assert label in text, label
     for name in ("accumulate", "overhead", "weights", "membranes", "tables", "7.0 % faster"):
         assert name in text, name
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("start", 9.0), ("accumulate", 9.0), ("fire", 9.0), ("overhead", 9.0), ("core", 2)],
+)
+def test_every_figure_of_a_layer_moves_the_picture(field, value):
+    board = sample_report().boards[0]
+    times = list(board.plan.times)
+    times[2] = replace(times[2], **{field: value})
+    moved = replace(board, plan=replace(board.plan, times=tuple(times)))
+    assert plan_plots.timeline(moved) != plan_plots.timeline(board)
 
 
 def test_nothing_is_drawn_of_what_is_not_known():
