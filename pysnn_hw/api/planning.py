@@ -28,6 +28,16 @@ SAMPLE_MACS = 600e6
 
 
 @dataclass(frozen=True)
+class LayerCycles:
+    """What one population takes of its core's cycles."""
+
+    layer: str
+    accumulate_cycles: float
+    fire_cycles: float
+    overhead_cycles: float
+
+
+@dataclass(frozen=True)
 class PlannedCore:
     """One core: its populations, and SOPs side by side over output channels and kernel taps.
 
@@ -42,6 +52,25 @@ class PlannedCore:
     accumulate_cycles: float
     fire_cycles: float
     predicted_cycles: float
+    by_layer: tuple[LayerCycles, ...]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Memory blocks of a core for one purpose; of the design around the cores if it has no name."""
+
+    core: str
+    purpose: str
+    blocks: int
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A board, widths of weights by the population where they end, share of weight bits lost."""
+
+    board: str
+    weight_bits: Mapping[str, int]
+    given_up: float
 
 
 @dataclass(frozen=True)
@@ -54,10 +83,21 @@ class Planning:
         Where the images come from that the cycles are predicted for.
     cycles_per_image
         Predicted interval between images.
+    clock_mhz, clock_band_mhz
+        Predicted clock, and from where to where it is to be expected; None if the design does not
+        fit, or nothing is known of devices of this speed.
+    images_per_s
+        At that clock.
     lut, bram, dsp, spram
         Predicted use of the board's resources, host link included.
     fits, shortfalls
         Whether the board holds it; if not, what is missing and what helps.
+    memories
+        Where the memory blocks are.
+    worth
+        By resource: how many times as fast the fastest design would be with a tenth more of it.
+    remedies
+        Changes of which each alone makes the network fit a board, if it does not.
     advice
         What sets the pace, which resource binds, what would help.
     schedule
@@ -68,12 +108,18 @@ class Planning:
     sample: str
     cores: tuple[PlannedCore, ...]
     cycles_per_image: float
+    clock_mhz: float | None
+    clock_band_mhz: tuple[float, float] | None
+    images_per_s: float | None
     lut: int
     bram: int
     dsp: int
     spram: int
     fits: bool
     shortfalls: tuple[str, ...]
+    memories: tuple[Blocks, ...]
+    worth: Mapping[str, float]
+    remedies: tuple[Remedy, ...]
     advice: tuple[str, ...]
     schedule: Mapping[str, Any]
 
@@ -129,7 +175,7 @@ def plan(
 
 def planning(planned: Plan, sample: str) -> Planning:
     """The figures of a plan that rests on images of the data set ``sample``."""
-    cost = planned.cost
+    cost, clock, rate = planned.cost, planned.clock, planned.images_per_s
     return Planning(
         board=planned.board.name,
         sample=sample,
@@ -142,16 +188,35 @@ def planning(planned: Plan, sample: str) -> Planning:
                 accumulate_cycles=round(cycles.accumulate, 1),
                 fire_cycles=round(cycles.fire, 1),
                 predicted_cycles=round(cycles.total, 1),
+                by_layer=tuple(
+                    LayerCycles(
+                        layer=part.core,
+                        accumulate_cycles=round(part.accumulate, 1),
+                        fire_cycles=round(part.fire, 1),
+                        overhead_cycles=round(part.overhead, 1),
+                    )
+                    for part in layers
+                ),
             )
-            for core, cycles in zip(planned.schedule.cores, planned.cycles, strict=True)
+            for core, cycles, layers in zip(
+                planned.schedule.cores, planned.cycles, planned.layers, strict=True
+            )
         ),
         cycles_per_image=round(planned.cycles_per_image, 1),
+        clock_mhz=None if clock is None else round(clock.mhz, 1),
+        clock_band_mhz=None if clock is None else (round(clock.low_mhz), round(clock.high_mhz)),
+        images_per_s=None if rate is None else round(rate, 1),
         lut=round(cost.lut),
         bram=cost.bram,
         dsp=cost.dsp,
         spram=cost.spram,
         fits=planned.fits,
         shortfalls=tuple(map(str, planned.shortfalls)),
+        memories=tuple(Blocks(b.core, b.purpose, b.blocks) for b in planned.blocks),
+        worth={name: round(gain, 4) for name, gain in planned.worth},
+        remedies=tuple(
+            Remedy(r.board, r.weight_bits, round(r.given_up, 4)) for r in planned.remedies
+        ),
         advice=planned.advice,
         schedule=planned.schedule.to_json(),
     )

@@ -72,6 +72,12 @@ def planning(result: Planning) -> Iterator[Table | str]:
         f"predicted: {result.cycles_per_image:,.0f} cycles per image (on {result.sample}), "
         f"{result.lut:,} LUT, {result.bram} block RAM, {result.dsp} DSP, {result.spram} SPRAM"
     )
+    if result.clock_mhz is not None and result.clock_band_mhz is not None:
+        low, high = result.clock_band_mhz
+        yield (
+            f"predicted clock: {result.clock_mhz:.0f} MHz ({low:.0f} to {high:.0f}), "
+            f"{result.images_per_s:,.0f} images/s"
+        )
     yield from (f"does not fit: {text}" for text in result.shortfalls)
     yield from result.advice
 

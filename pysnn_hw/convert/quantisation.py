@@ -23,7 +23,13 @@ IDENTITY_LIMIT = 127
 """Largest weight of an identity projection: the file's limit, whatever ``weight_bits``."""
 
 
-def quantize(net: SnnNetwork, weight_bits: int = 8, images: Array | None = None) -> FixedNetwork:
+WeightBits = int | Mapping[str, int]
+"""Of all weights, or of those into each population, by its name; others get `MAX_BITS`."""
+
+
+def quantize(
+    net: SnnNetwork, weight_bits: WeightBits = 8, images: Array | None = None
+) -> FixedNetwork:
     """Round a float network to integers: symmetric weights, one step per output channel.
 
     Parameters
@@ -32,7 +38,8 @@ def quantize(net: SnnNetwork, weight_bits: int = 8, images: Array | None = None)
         As `convert` returns it.
     weight_bits
         2..8: weights of convolutions and linear layers become
-        ``-(2**(bits - 1) - 1) .. 2**(bits - 1) - 1``.
+        ``-(2**(bits - 1) - 1) .. 2**(bits - 1) - 1``. One figure for all, or one per population
+        where they end (as `pysnn_hw.plan` proposes for networks that do not fit).
     images
         Calibration images, raw integers (N, C, H, W), from the training set. With them, weights are
         rounded so that errors cancel on real inputs (`rounding.round_with_feedback`), and biases
@@ -52,21 +59,21 @@ def quantize(net: SnnNetwork, weight_bits: int = 8, images: Array | None = None)
     Raises
     ------
     ModelError
-        ``weight_bits`` is out of range.
+        ``weight_bits`` is out of range, or names a population that there is not.
     DataError
         The images do not fit the network.
     NetworkError
         ``net`` is malformed, or a membrane would need more bits than a file may hold.
     """
-    if not MIN_BITS <= weight_bits <= MAX_BITS:
-        raise ModelError("weight_bits", f"must be {MIN_BITS}..{MAX_BITS}, not {weight_bits}")
+    _check_bits(net, weight_bits)
     check_network(net)
     if images is not None:
         check_images(images, net.input.shape, net.input.minimum, net.input.maximum)
     moments = {} if images is None else input_moments(net, images)
     steps = population_steps(net, weight_bits, moments)
     projections = tuple(
-        _projection(p, steps[p.target], weight_bits, moments.get(p.name)) for p in net.projections
+        _projection(p, steps[p.target], bits_into(weight_bits, p.target), moments.get(p.name))
+        for p in net.projections
     )
     if moments:
         net = _corrected(net, projections, steps, moments)
@@ -76,7 +83,11 @@ def quantize(net: SnnNetwork, weight_bits: int = 8, images: Array | None = None)
         tuple(_population(p, steps[p.name]) for p in net.populations),
         projections,
         _readout(net.readout, steps[net.populations[-1].name]),
-        {**net.provenance, "weight_bits": weight_bits, "calibrated_rounding": bool(moments)},
+        {
+            **net.provenance,
+            "weight_bits": weight_bits if isinstance(weight_bits, int) else dict(weight_bits),
+            "calibrated_rounding": bool(moments),
+        },
         net.probe,
     )
     biased = {p.name for p in net.populations if p.bias.any()}
@@ -85,14 +96,38 @@ def quantize(net: SnnNetwork, weight_bits: int = 8, images: Array | None = None)
     return fixed
 
 
+def bits_into(weight_bits: WeightBits, population: str) -> int:
+    """Width of the weights into a population."""
+    if isinstance(weight_bits, int):
+        return weight_bits
+    return weight_bits.get(population, MAX_BITS)
+
+
+def _check_bits(net: SnnNetwork, weight_bits: WeightBits) -> None:
+    given = {"": weight_bits} if isinstance(weight_bits, int) else weight_bits
+    unknown = set(given) - {"", *(p.name for p in net.populations)}
+    if unknown:
+        raise ModelError(
+            "weight_bits",
+            f"names {sorted(unknown)[0]!r}, which is no population",
+            f"there are: {', '.join(p.name for p in net.populations)}",
+        )
+    for bits in given.values():
+        if not MIN_BITS <= bits <= MAX_BITS:
+            raise ModelError("weight_bits", f"must be {MIN_BITS}..{MAX_BITS}, not {bits}")
+
+
 def population_steps(
-    net: SnnNetwork, weight_bits: int, moments: Mapping[str, Moments] | None = None
+    net: SnnNetwork, weight_bits: WeightBits, moments: Mapping[str, Moments] | None = None
 ) -> dict[str, Array]:
     """Step of each population's channels, float64 (C,), or (1,) for the readout.
 
     With ``moments`` of the inputs, by projection, weights count as much as their input's energy.
     """
-    return {p.name: _steps(net, p, weight_bits, moments or {}) for p in net.populations}
+    return {
+        p.name: _steps(net, p, bits_into(weight_bits, p.name), moments or {})
+        for p in net.populations
+    }
 
 
 def with_ranges(net: FixedNetwork) -> FixedNetwork:

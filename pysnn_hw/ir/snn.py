@@ -15,7 +15,7 @@ quantisation). Both are immutable; passes build new ones with `dataclasses.repla
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -233,6 +233,11 @@ class Projection:
     groups: int = 1
     pool: Pool | None = None
 
+    @cached_property
+    def weight_range(self) -> tuple[Any, Any]:
+        """Smallest and largest weight."""
+        return self.weight.min().item(), self.weight.max().item()
+
     def in_shape(self, source_shape: Shape) -> Shape:
         """Shape that the synapses see: the source's, after pooling."""
         return source_shape if self.pool is None else self.pool.out_shape(source_shape)
@@ -376,20 +381,35 @@ class SnnNetwork:
 
     def into(self, name: str) -> tuple[Projection, ...]:
         """Projections that end at population ``name``, in file order."""
-        return tuple(p for p in self.projections if p.target == name)
+        return self._ends.get(name, ())
 
     def out_of(self, name: str) -> tuple[Projection, ...]:
         """Projections that start at population ``name`` (or the input), in file order."""
-        return tuple(p for p in self.projections if p.source == name)
+        return self._starts.get(name, ())
 
     @cached_property
     def _by_name(self) -> dict[str, Population]:
         return {p.name: p for p in self.populations}
 
+    @cached_property
+    def _ends(self) -> dict[str, tuple[Projection, ...]]:
+        return _grouped((p.target, p) for p in self.projections)
+
+    @cached_property
+    def _starts(self) -> dict[str, tuple[Projection, ...]]:
+        return _grouped((p.source, p) for p in self.projections)
+
     @property
     def dense_macs(self) -> int:
         """Multiply-accumulates of the same network run densely, per image and pass."""
         return sum(p.as_conv(self.shape_of(p.source)).macs for p in self.projections)
+
+
+def _grouped(named: Iterable[tuple[str, Projection]]) -> dict[str, tuple[Projection, ...]]:
+    found: dict[str, tuple[Projection, ...]] = {}
+    for name, projection in named:
+        found[name] = (*found.get(name, ()), projection)
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,11 +60,12 @@ def drive_interval(net: FixedNetwork, projection: Projection) -> tuple[Array, Ar
     c_out, per_group = conv.weight.shape[:2]
     group = np.arange(c_out) // (c_out // conv.groups)
     channel = group[:, None] * per_group + np.arange(per_group)[None, :]
-    low = conv.weight * lo[channel][:, :, None, None]
-    high = conv.weight * hi[channel][:, :, None, None]
     # Zero is always possible: a tap may fall outside the map, or its neuron stay silent.
-    worst = np.minimum(np.minimum(low, high), 0).sum(axis=(1, 2, 3))
-    best = np.maximum(np.maximum(low, high), 0).sum(axis=(1, 2, 3))
+    low, high = np.minimum(lo, 0)[channel], np.maximum(hi, 0)[channel]
+    positive = np.maximum(conv.weight, 0).sum(axis=(2, 3))
+    negative = conv.weight.sum(axis=(2, 3)) - positive
+    worst = (positive * low + negative * high).sum(axis=1)
+    best = (positive * high + negative * low).sum(axis=1)
     return worst.astype(np.int64), best.astype(np.int64)
 
 

@@ -15,7 +15,7 @@ RESOURCES = ("lut", "bram", "dsp", "spram")
 """Fields of `Cost` that a board has a limit for; flip-flops come with LUTs."""
 
 LINK_COST = {
-    "ecp5": Cost(lut=1200, ff=700, bram=3),
+    "ecp5": Cost(lut=1200, ff=700, bram=1),
     "gowin": Cost(lut=1250, ff=900, bram=3),
     "ice40": Cost(lut=1250, ff=900, bram=4),
 }

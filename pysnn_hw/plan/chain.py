@@ -29,6 +29,8 @@ MOST_KEPT = 400
 """Chains kept at a cut. If more are worth keeping, those that are alike are thinned out: within
 1 / `GRID` of the budget of every resource one is kept."""
 GRID = 256
+ROUNDING = 1e-6
+"""Sums of costs differ by less, in whatever order they are taken."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,12 @@ class ChainSearch:
         Empty if there is none. Exact unless more than `MOST_KEPT` chains are worth keeping.
         """
         limit = np.array([budget[name] for name in RESOURCES], float)
+        rest = self._rest(pace)
         fronts: dict[Cut, _Front] = {self._first: _start()}
         for cut in sorted(self._into):
-            found = self._extend(cut, fronts, pace, limit)
+            if cut not in rest:
+                continue
+            found = self._extend(cut, fronts, pace, limit - rest[cut] + ROUNDING)
             if found is not None:
                 fronts[cut] = found
         return [
@@ -103,6 +108,17 @@ class ChainSearch:
             if cut in fronts
             for k in range(len(fronts[cut].costs))
         ]
+
+    def _rest(self, pace: float) -> dict[Cut, Array]:
+        """What it takes at least of each resource to get from a cut to the end, where one can."""
+        rest: dict[Cut, Array] = {cut: np.zeros(len(RESOURCES)) for cut in self._last}
+        for number in sorted(range(len(self._legs)), key=lambda n: self._legs[n].start)[::-1]:
+            leg = self._legs[number]
+            allowed = self._cycles[number] <= pace
+            if leg.end in rest and allowed.any():
+                least = self._costs[number][allowed].min(axis=0) + rest[leg.end]
+                rest[leg.start] = np.minimum(rest.get(leg.start, least), least)
+        return rest
 
     def _extend(
         self, cut: Cut, fronts: dict[Cut, _Front], pace: float, limit: Array
@@ -113,7 +129,7 @@ class ChainSearch:
             allowed = np.flatnonzero(self._cycles[number] <= pace)
             if start is None or not len(allowed):
                 continue
-            allowed = allowed[_best(self._costs[number][allowed])]
+            allowed = allowed[pareto(self._costs[number][allowed])]
             sums = (start.costs[:, None] + self._costs[number][allowed][None]).reshape(
                 -1, len(limit)
             )
@@ -125,9 +141,9 @@ class ChainSearch:
             return None
         every = np.concatenate(costs)
         kept = np.flatnonzero((every <= limit).all(axis=1))
-        kept = kept[_best(every[kept])]
+        kept = kept[pareto(every[kept])]
         if len(kept) > MOST_KEPT:
-            kept = kept[_thinned(every[kept], limit)]
+            kept = kept[thinned(every[kept], limit)]
         if not len(kept):
             return None
         return _Front(
@@ -154,7 +170,7 @@ def _start() -> _Front:
     return _Front(np.zeros((1, len(RESOURCES))), none, none, none)
 
 
-def _best(costs: Array) -> Array:
+def pareto(costs: Array) -> Array:
     """Numbers of the rows that no other row undercuts; of equal rows the first."""
     # What undercuts a row comes before it in this order.
     order = np.lexsort(costs.T[::-1])
@@ -185,7 +201,7 @@ def _front(costs):  # type: ignore[no-untyped-def]
     return stays
 
 
-def _thinned(costs: Array, limit: Array) -> Array:
+def thinned(costs: Array, limit: Array) -> Array:
     """Numbers of rows, one of each cell of a grid."""
     cells = np.floor(costs * GRID / np.maximum(limit, 1)).astype(np.int64)
     _, first = np.unique(cells, axis=0, return_index=True)

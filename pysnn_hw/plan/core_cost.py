@@ -14,6 +14,7 @@ from pysnn_hw.plan.cost import (
     memory_cost,
     port_cost,
 )
+from pysnn_hw.plan.geometry import ProjectionGeometry
 from pysnn_hw.plan.latency import fire_latency
 from pysnn_hw.plan.memory import Family
 from pysnn_hw.plan.schedule import (
@@ -33,23 +34,14 @@ def core_cost(net: FixedNetwork, schedule: Schedule, core: CorePlan, family: Fam
     width = population_widths(net, core.population)
     scan = scan_geometry(net, core)
     total = Cost(lut=170, ff=160)  # phases, scan counters
-    value_bits, signed, weight_bits, distance = 1, False, 2, 4
-    for port in core.inputs:
-        projection = next(p for p in net.projections if p.name == port.projection)
-        geometry = port_geometry(net, schedule, port.projection)
-        lo, hi = net.value_range(projection)
-        value_bits = max(value_bits, signed_bits(lo, hi) if lo < 0 else hi.bit_length())
-        signed = signed or lo < 0
-        weight_bits = max(
-            weight_bits, signed_bits(int(projection.weight.min()), int(projection.weight.max()))
-        )
-        distance = min(distance, geometry.groups_per_event)
-    if len(core.inputs) > 1:
-        distance = 1
+    value_bits, signed, weight_bits = operands(net, core)
+    distance = 1
+    if len(core.inputs) == 1:
+        geometry = port_geometry(net, schedule, core.inputs[0].projection)
+        distance = min(4, geometry.groups_per_event)
     for port in core.inputs:
         geometry = port_geometry(net, schedule, port.projection)
-        source = geometry.source_shape
-        event_bits = 2 + value_bits + sum((s - 1).bit_length() for s in source)
+        event_bits = event_width(geometry, value_bits)
         total = total + port_cost(
             family, geometry, port.weight_memory, port.queue_depth, event_bits, weight_bits
         )
@@ -100,6 +92,23 @@ def core_cost(net: FixedNetwork, schedule: Schedule, core: CorePlan, family: Fam
             total = total + memory_cost(family, "block", reread or scan.words, total_bits)
             serial += total_bits * 3
     return cells(total + Cost(lut=serial, ff=core.lanes * stages * 3 + 60), family)
+
+
+def operands(net: FixedNetwork, core: CorePlan) -> tuple[int, bool, int]:
+    """Of what its lanes multiply: bits of a value, whether it is signed, bits of a weight."""
+    value_bits, signed, weight_bits = 1, False, 2
+    for port in core.inputs:
+        projection = next(p for p in net.projections if p.name == port.projection)
+        lo, hi = net.value_range(projection)
+        value_bits = max(value_bits, signed_bits(lo, hi) if lo < 0 else hi.bit_length())
+        signed = signed or lo < 0
+        weight_bits = max(weight_bits, signed_bits(*projection.weight_range))
+    return value_bits, signed, weight_bits
+
+
+def event_width(geometry: ProjectionGeometry, value_bits: int) -> int:
+    """Bits of an event on its way to a core."""
+    return 2 + value_bits + sum((s - 1).bit_length() for s in geometry.source_shape)
 
 
 def starts_differ(population: Population) -> bool:

@@ -7,7 +7,7 @@ and lane); its few coefficients come from synthesis results, printed by ``script
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from pysnn_hw.plan.geometry import ProjectionGeometry
 from pysnn_hw.plan.memory import SPRAM_SHAPE, Family, block_count
@@ -24,7 +24,13 @@ class Cost:
     spram: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return Cost(
+            self.lut + other.lut,
+            self.ff + other.ff,
+            self.bram + other.bram,
+            self.dsp + other.dsp,
+            self.spram + other.spram,
+        )
 
 
 def memory_cost(family: Family, kind: str, depth: int, width: int, *, rom: bool = False) -> Cost:
@@ -42,7 +48,7 @@ def memory_cost(family: Family, kind: str, depth: int, width: int, *, rom: bool 
     return Cost(lut=width * (rows + (rows - 1) * 0.6), ff=width)
 
 
-_DSP_PRODUCT = {"ecp5": 9, "gowin": 9, "ice40": 11}
+_DSP_PRODUCT = {"ecp5": 8, "gowin": 9, "ice40": 11}
 """Narrower products than this are built of logic by yosys, whatever is asked for."""
 
 
@@ -89,6 +95,18 @@ def fire_cost(lanes: int, groups: int, bits: int, stages: int, clamp: bool) -> C
     )
 
 
+def weights_cost(family: Family, geometry: ProjectionGeometry, kind: str, weight_bits: int) -> Cost:
+    """Weight memory of one projection."""
+    width = weight_bits * geometry.lanes * geometry.y.banks * geometry.x.banks
+    return memory_cost(family, kind, geometry.weight_depth, width, rom=True)
+
+
+def queue_cost(family: Family, depth: int, event_bits: int) -> Cost:
+    """Memory of an event queue."""
+    in_lutram = family == "ecp5" and depth <= 64
+    return memory_cost(family, "lut" if in_lutram else "block", depth, event_bits)
+
+
 def port_cost(
     family: Family,
     geometry: ProjectionGeometry,
@@ -99,9 +117,8 @@ def port_cost(
 ) -> Cost:
     """Queue, walker and weight memory of one projection."""
     width = weight_bits * geometry.lanes * geometry.y.banks * geometry.x.banks
-    weights = memory_cost(family, kind, geometry.weight_depth, width, rom=True)
-    in_lutram = family == "ecp5" and depth <= 64
-    queue = memory_cost(family, "lut" if in_lutram else "block", depth, event_bits)
+    weights = weights_cost(family, geometry, kind, weight_bits)
+    queue = queue_cost(family, depth, event_bits)
     banks = geometry.y.banks * geometry.x.banks
     address = max(4, (geometry.weight_depth - 1).bit_length())
     walker = Cost(lut=130 + banks * 14 + address * 8, ff=110 + banks * 20 + address * 4)

@@ -271,6 +271,8 @@ def with_wide_groups(conv: ConvView, lanes: int) -> ConvView:
     return replace(conv, weight=weight, groups=conv.groups // joined)
 
 
+# A planner tries the same layers in many cores.
+@lru_cache(maxsize=8192)
 def projection_geometry(
     net: SnnNetwork,
     projection: Projection,

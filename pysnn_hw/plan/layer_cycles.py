@@ -116,10 +116,25 @@ def shared_core_cycles(
     program: LayerProgram, activity: Activity, lane_kind: LaneKind
 ) -> CoreCycles:
     """Mean busy cycles per image of the core of ``program``, on the sample images."""
+    layers = shared_layer_cycles(program, activity, lane_kind)
+    return CoreCycles(
+        f"{layers[0].core} .. {layers[-1].core}",
+        sum(layer.accumulate for layer in layers),
+        sum(layer.fire for layer in layers),
+        sum(layer.overhead for layer in layers),
+    )
+
+
+def shared_layer_cycles(
+    program: LayerProgram, activity: Activity, lane_kind: LaneKind
+) -> tuple[CoreCycles, ...]:
+    """`shared_core_cycles` of each layer by itself, named after its population."""
     steps = program.net.timesteps
     extra = PASS_CYCLES + _drain(program, lane_kind)
-    accumulate = fire = overhead = 0.0
+    depth = shared_scan_depth(program)
+    found = []
     for run in program.layers:
+        accumulate = overhead = 0.0
         for p in run.passes:
             events = mean_events(program.net, activity, p.projection.source, None, False)
             needed = float((events * p.geometry.steps()).sum())
@@ -132,10 +147,10 @@ def shared_core_cycles(
         if run.sends:
             name = run.population.name
             sending, _ = mean_sending(program.net, activity, name, None, program.lanes)
-        fire += max(sending, steps * words)
-        overhead += steps * shared_scan_depth(program)
-    name = f"{program.layers[0].population.name} .. {program.layers[-1].population.name}"
-    return CoreCycles(name, accumulate, fire, overhead)
+        overhead += steps * depth
+        fire = max(sending, steps * words)
+        found.append(CoreCycles(run.population.name, accumulate, fire, overhead))
+    return tuple(found)
 
 
 FIRST_STEP = 9

@@ -135,7 +135,7 @@ class LayerProgram:
             [np.pad(w, ((0, 0), (0, self.banks - w.shape[1]), (0, 0))) for w in words]
         )
 
-    @property
+    @cached_property
     def spike_range(self) -> tuple[int, int]:
         """Smallest and largest value in the spike memory."""
         names = {layer.population.name for layer in self.layers}
@@ -148,16 +148,21 @@ class LayerProgram:
         """Depth of one membrane bank."""
         return max(layer_words(run.population, self.lanes, run.banks) for run in self.layers)
 
-    @property
+    @cached_property
     def bits(self) -> int:
         """Width of the membranes, with and without what is added at firing."""
-        low = high = 0
-        for layer in self.layers:
-            w = population_widths(self.net, layer.population.name)
-            before_low, before_high = np.minimum(w.after_min, 0), np.maximum(w.after_max, 0)
-            low = min(low, int((before_low + w.drive_min).min()), int(w.total_min.min()))
-            high = max(high, int((before_high + w.drive_max).max()), int(w.total_max.max()))
-        return signed_bits(low, high)
+        found = [_membrane_range(self.net, layer.population.name) for layer in self.layers]
+        return signed_bits(min(low for low, _ in found), max(high for _, high in found))
+
+    @property
+    def constant_words(self) -> int:
+        """Words of the constants of all layers."""
+        return sum(layer.population.channels // self.lanes for layer in self.layers)
+
+    def constant_range(self, name: Constant) -> tuple[int, int]:
+        """Smallest and largest of what `constants` gives."""
+        found = [_constant_range(layer.population, name) for layer in self.layers]
+        return min(low for low, _ in found), max(high for _, high in found)
 
     def constants(self, name: Constant) -> Array:
         """Constants of all layers, int64 (words, lanes): ``threshold``, ``bias`` or ``start``.
@@ -166,11 +171,31 @@ class LayerProgram:
         """
         found = []
         for layer in self.layers:
-            values = layer.population.per_channel("bias" if name == "start" else name)
-            if name == "start":
-                values = values + layer.population.per_channel("v_init")
-            found.append(np.asarray(values, np.int64).reshape(-1, self.lanes))
+            found.append(_constant(layer.population, name).reshape(-1, self.lanes))
         return np.concatenate(found)
+
+
+def _constant(population: Population, name: Constant) -> Array:
+    values = population.per_channel("bias" if name == "start" else name)
+    if name == "start":
+        values = values + population.per_channel("v_init")
+    return np.asarray(values, np.int64)
+
+
+@lru_cache(maxsize=4096)
+def _constant_range(population: Population, name: Constant) -> tuple[int, int]:
+    values = _constant(population, name)
+    return int(values.min()), int(values.max())
+
+
+@lru_cache(maxsize=4096)
+def _membrane_range(net: FixedNetwork, name: str) -> tuple[int, int]:
+    """What a membrane may hold (or zero), with and without what is added at firing."""
+    w = population_widths(net, name)
+    before_low, before_high = np.minimum(w.after_min, 0), np.maximum(w.after_max, 0)
+    low = min(0, int((before_low + w.drive_min).min()), int(w.total_min.min()))
+    high = max(0, int((before_high + w.drive_max).max()), int(w.total_max.max()))
+    return low, high
 
 
 def layer_words(population: Population, lanes: int, banks: tuple[int, int, int]) -> int:
@@ -197,7 +222,7 @@ def layer_program(net: FixedNetwork, core: CorePlan) -> LayerProgram:
     PlanError
         If a population cannot share a core; it says why, and what can be done.
     """
-    inside = [net.population(name) for name in core.populations]
+    inside = tuple(net.population(name) for name in core.populations)
     for population in inside:
         _check(net, population, core.lanes)
     regions, outside, spikes = _place(net, inside, core.lanes)
@@ -277,7 +302,14 @@ def _adds_at_fire(projection: Projection) -> bool:
 
 
 def _check(net: FixedNetwork, population: Population, lanes: int) -> None:
-    where, hint = f"population {population.name}", "give it a core of its own"
+    problem = _obstacle(net, population, lanes)
+    if problem is not None:
+        raise PlanError(f"population {population.name}", problem, "give it a core of its own")
+
+
+@lru_cache(maxsize=8192)
+def _obstacle(net: FixedNetwork, population: Population, lanes: int) -> str | None:
+    """Why a population cannot share a core, if it cannot."""
     sources = {p.source for p in net.into(population.name)}
     start = population.per_neuron("v_init")
     problem = None
@@ -297,12 +329,12 @@ def _check(net: FixedNetwork, population: Population, lanes: int) -> None:
         problem = "neurons of one channel start from different values"
     elif any(p.pool is not None and p.pool.mode != "sum" for p in net.out_of(population.name)):
         problem = "its spikes are pooled by maximum, which happens at the sender"
-    if problem is not None:
-        raise PlanError(where, problem, hint)
+    return problem
 
 
+@lru_cache(maxsize=1024)
 def _place(
-    net: FixedNetwork, inside: list[Population], lanes: int
+    net: FixedNetwork, inside: tuple[Population, ...], lanes: int
 ) -> tuple[dict[str, Region], tuple[Region, ...], Placement]:
     """Regions of all spikes that are read here; those from outside; the whole placement.
 

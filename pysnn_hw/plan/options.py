@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import gcd
+
+import numpy as np
 
 from pysnn_hw.errors import PlanError
 from pysnn_hw.ir.snn import FixedNetwork, Projection
@@ -31,6 +33,9 @@ SHARED_LANES = (4, 8, 16, 32)
 
 SHARED_BANKS = (1, 2, 3, 4, 6, 9)
 """Membrane banks of a shared core."""
+
+SHARED_FOLDINGS = tuple(product(SHARED_LANES, SHARED_BANKS))
+"""All (lanes, banks) of a shared core."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +73,30 @@ def dedicated_options(
 
 
 def shared_options(
-    net: FixedNetwork, board: Board, populations: Sequence[str], activity: Activity
+    net: FixedNetwork,
+    board: Board,
+    populations: Sequence[str],
+    activity: Activity,
+    foldings: Iterable[tuple[int, int]] = SHARED_FOLDINGS,
+    *,
+    limited: bool = True,
 ) -> list[Option]:
-    """Every shared core for ``populations`` whose weights the board could hold, if there is one."""
-    family, limits = board.device.family, available(board)
+    """Every shared core for ``populations`` whose memories the board could hold, if there is one.
+
+    ``foldings`` are the (lanes, banks) that are tried; with ``limited`` off, those count too that
+    no board could hold.
+    """
+    family = board.device.family
+    blocks = available(board)["bram"] if limited else np.inf
     inside = [p for name in populations for p in net.into(name)]
     synapses = sum(p.weight.size for p in inside if p.kind != "identity")
-    if synapses * _weight_bits(inside) > limits["bram"] * board.budget.bram.bits:
+    if synapses * _weight_bits(inside) > blocks * board.budget.bram.bits:
         return []
     channels = [net.shape_of(name)[0] for name in populations]
     common = gcd(*channels, *(net.shape_of(p.source)[0] for p in inside))
     kinds: tuple[LaneKind, ...] = ("lut", "dsp") if board.budget.dsps else ("lut",)
     found = []
-    for lanes, banks in product(SHARED_LANES, SHARED_BANKS):
+    for lanes, banks in foldings:
         if common % lanes:
             continue
         core = CorePlan(tuple(populations), (), lanes, (1, banks))
@@ -88,19 +104,21 @@ def shared_options(
             program = layer_program(net, core)
         except PlanError:
             continue
-        if block_count(family, program.spikes.words, 4 * lanes) > limits["bram"]:
+        if block_count(family, program.spikes.words, 4 * lanes) > blocks:
             continue
         for kind in kinds:
-            cycles = shared_core_cycles(program, activity, kind).total
             cost = shared_core_cost(program, kind, family)
+            if cost.bram > blocks:
+                break
+            cycles = shared_core_cycles(program, activity, kind).total
             found.append(Option(replace(core, lane_kind=kind), cycles, cost))
     return found
 
 
 def _weight_bits(projections: Sequence[Projection]) -> int:
     """Width that holds every weight."""
-    low = min(int(p.weight.min()) for p in projections)
-    return signed_bits(low, max(int(p.weight.max()) for p in projections))
+    low = min(p.weight_range[0] for p in projections)
+    return signed_bits(low, max(p.weight_range[1] for p in projections))
 
 
 def _foldings(net: FixedNetwork, board: Board, core: CorePlan) -> list[CorePlan]:

@@ -8,12 +8,13 @@ from dataclasses import replace
 
 from pysnn_hw.ir.snn import FixedNetwork
 from pysnn_hw.plan.activity import Activity
-from pysnn_hw.plan.advice import advise
+from pysnn_hw.plan.advice import advise, ways_out, worth
 from pysnn_hw.plan.board import Board
 from pysnn_hw.plan.budget import price, share
-from pysnn_hw.plan.prediction import Plan, evaluate
+from pysnn_hw.plan.prediction import Plan, detailed, evaluate, rough
 from pysnn_hw.plan.problem import Objective, Problem
 from pysnn_hw.plan.queues import deepened
+from pysnn_hw.plan.remedies import remedies
 
 
 def plan(
@@ -43,11 +44,17 @@ def plan(
     Returns
     -------
     Plan
-        If nothing fits: the smallest, with its shortfalls.
+        If nothing fits: the smallest, roughly timed, with its shortfalls and what would help.
     """
     problem = Problem(net, board, activity)
     found = _chosen(problem, net, board, activity, target_cycles, objective)
-    return replace(found, advice=advise(problem, found))
+    if found is not None:
+        found = detailed(net, replace(found, worth=worth(problem, board)), activity)
+        return replace(found, advice=advise(found))
+    layouts = problem.compact()
+    found = detailed(net, rough(net, layouts[0], board, activity), activity)
+    found = replace(found, remedies=remedies(net, layouts, board))
+    return replace(found, advice=ways_out(net, found))
 
 
 def _chosen(
@@ -57,9 +64,11 @@ def _chosen(
     activity: Activity,
     target_cycles: float | None,
     objective: Objective,
-) -> Plan:
-    """The best of the most promising designs, by their exact timing; the smallest if none fits."""
-    found = problem.designs(target_cycles, objective) or [problem.smallest()]
+) -> Plan | None:
+    """The best of the most promising designs, by their exact timing; None if nothing fits."""
+    found = problem.designs(target_cycles, objective)
+    if not found:
+        return None
     plans = [evaluate(net, schedule, board, activity) for schedule in found]
     if target_cycles is not None or objective == "throughput":
         plans = [deepened(net, p, activity) for p in plans]

@@ -25,7 +25,7 @@ from pysnn_hw.plan.budget import (
 from pysnn_hw.plan.chain import Chain, ChainSearch, Leg
 from pysnn_hw.plan.cost import Cost
 from pysnn_hw.plan.network_cost import outer_cost
-from pysnn_hw.plan.options import Option, dedicated_options, shared_options
+from pysnn_hw.plan.options import SHARED_FOLDINGS, Option, dedicated_options, shared_options
 from pysnn_hw.plan.schedule import Schedule, outgoing_pool, simple_schedule
 
 Objective = Literal["balanced", "throughput", "latency", "smallest"]
@@ -58,7 +58,7 @@ class Problem:
     """
 
     def __init__(self, net: FixedNetwork, board: Board, activity: Activity) -> None:
-        self.net, self._board = net, board
+        self.net, self._board, self._activity = net, board, activity
         self._base = replace(simple_schedule(net), family=board.device.family)
         self._pooled = [_pooling(net, self._base, k) for k in range(len(net.populations))]
         self._legs = [*self._dedicated(activity), *self._shared(activity)]
@@ -83,6 +83,8 @@ class Problem:
 
     def designs(self, target: float | None, objective: Objective) -> list[Schedule]:
         """The most promising designs that fit, most promising first; none if nothing fits."""
+        if self._cheapest_chain(np.inf, NO_MORE) is None:
+            return []
         if target:
             wanted = [self.cheapest(part * target) for part in MARGINS]
             reached = [design[0] for design in wanted if design is not None]
@@ -110,8 +112,9 @@ class Problem:
 
     def _ladder_of_designs(self) -> list[tuple[float, Schedule, Cost]]:
         """The cheapest design that fits, of each pace at which images can come; with its cost."""
+        paces = self._paces(float(arrival_cycles(self.net)))
         found = []
-        for pace in _ladder(self._paces(float(arrival_cycles(self.net)))):
+        for pace in _ladder(paces[self._first_possible(paces, NO_MORE) :]):
             design = self.cheapest(pace)
             if design is not None:
                 found.append((pace, *design))
@@ -119,9 +122,33 @@ class Problem:
 
     def smallest(self) -> Schedule:
         """The cheapest design, whatever the board has."""
-        endless = dict.fromkeys(RESOURCES, np.inf)
-        chains = [c for search in self._searches for c in search.front(np.inf, endless)]
-        return self._schedule(min(chains, key=lambda c: price(self._board, c.cost)))
+        found = _endless(self._searches)
+        return self._schedule(min(found, key=lambda c: price(self._board, c.cost)))
+
+    def compact(self) -> list[Schedule]:
+        """Designs that take little of some memory or of all, whatever the board has."""
+        searches = self._prepared([*self._legs, *self._widest()])
+        chains = sorted(_endless(searches), key=lambda c: price(self._board, c.cost))
+        by_blocks = min(chains, key=lambda c: (c.cost.bram, c.cost.spram))
+        by_logic = min(chains, key=lambda c: c.cost.lut)
+        even = min(chains, key=lambda c: share(self._board, c.cost))
+        together = [c for c in chains if any(len(o.core.populations) > 2 for o in c.options)]
+        found = (chains[0], even, by_blocks, by_logic, *together[:1])
+        return list(dict.fromkeys(map(self._schedule, found)))
+
+    def _widest(self) -> list[Leg]:
+        """One shared core from the first cut to the last, whatever memories that takes."""
+        cuts = self._cuts()
+        if len(cuts) < 2 or cuts[-1] - cuts[0] < 2:
+            return []
+        inside = [p.name for p in self.net.populations][cuts[0] : cuts[-1]]
+        options = shared_options(self.net, self._board, inside, self._activity, limited=False)
+        return [Leg((cuts[0], False), (cuts[-1], False), tuple(options))]
+
+    def _cuts(self) -> list[int]:
+        """Where a shared core may begin or end."""
+        cuts = [k for k in range(1, len(self.net.populations)) if _is_cut(self.net, k)]
+        return [k for k in cuts if False in self._pooled[k - 1]]
 
     def fastest_pace(self, more: Mapping[str, float] = NO_MORE) -> float:
         """Cycles per image of the fastest design that fits; infinite if none does.
@@ -205,18 +232,24 @@ class Problem:
 
     def _shared(self, activity: Activity) -> list[Leg]:
         names = [p.name for p in self.net.populations]
-        cuts = [k for k in range(1, len(names)) if _is_cut(self.net, k)]
-        cuts = [k for k in cuts if False in self._pooled[k - 1]]
-        legs = []
+        cuts, legs = self._cuts(), []
         for i, start in enumerate(cuts):
+            foldings = list(SHARED_FOLDINGS)
             for end in cuts[i + 1 :]:
                 if end - start > 1:
                     inside = names[start:end]
-                    options = shared_options(self.net, self._board, inside, activity)
+                    options = shared_options(self.net, self._board, inside, activity, foldings)
                     if not options:
                         break  # longer ones only need more
+                    foldings = list(dict.fromkeys((o.core.lanes, o.core.banks[1]) for o in options))
                     legs.append(Leg((start, False), (end, False), tuple(options)))
         return legs
+
+
+def _endless(searches: Sequence[ChainSearch]) -> list[Chain]:
+    """The designs of least cost, whatever a board has."""
+    endless = dict.fromkeys(RESOURCES, np.inf)
+    return [c for search in searches for c in search.front(np.inf, endless)]
 
 
 def _without_spram(legs: list[Leg]) -> list[Leg]:

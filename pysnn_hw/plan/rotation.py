@@ -277,11 +277,15 @@ class RotatedGeometry:
                             )
         return out.reshape(-1, self.banks, p)
 
-    def steps(self) -> Array:
-        """Accumulate cycles of an event at (y, x), int64 (H, W); zero where it touches nothing."""
+    @cached_property
+    def _steps(self) -> Array:
         y = np.array([row.steps for row in self.y.rows], np.int64)
         x = np.array([row.steps for row in self.x.rows], np.int64)
         return np.asarray(y[:, None] * x[None, :] * self.group_steps)
+
+    def steps(self) -> Array:
+        """Accumulate cycles of an event at (y, x), int64 (H, W); zero where it touches nothing."""
+        return self._steps
 
 
 def rotated_geometry(

@@ -16,7 +16,7 @@ def shared_core_cost(program: LayerProgram, lane_kind: LaneKind, family: Family)
     lanes, banks = program.lanes, program.banks
     value = value_bits(program.spike_range)
     signed = program.spike_range[0] < 0
-    total = _weights(program, family)
+    total = shared_weights_cost(program, family)
     lane = lane_cost(family, lane_kind, _weight_bits(program), value, signed)
     for _ in range(lanes * banks):
         total = total + lane
@@ -34,12 +34,11 @@ def shared_core_cost(program: LayerProgram, lane_kind: LaneKind, family: Family)
 
 
 def _weight_bits(program: LayerProgram) -> int:
-    found = [p.projection.weight for p in program.passes]
-    low, high = min(int(w.min()) for w in found), max(int(w.max()) for w in found)
-    return max(2, signed_bits(low, high))
+    found = [p.projection.weight_range for p in program.passes]
+    return max(2, signed_bits(min(low for low, _ in found), max(high for _, high in found)))
 
 
-def _weights(program: LayerProgram, family: Family) -> Cost:
+def shared_weights_cost(program: LayerProgram, family: Family) -> Cost:
     """Memory, choice between its rows, rotation to the banks."""
     depth = sum(p.geometry.weight_depth for p in program.passes)
     width = program.lanes * program.banks * _weight_bits(program)
@@ -75,20 +74,16 @@ def _fire(program: LayerProgram, value: int) -> Cost:
     lanes, bits = program.lanes, program.bits
     neuron = max((run.population for run in program.layers), key=lambda p: p.spike_max)
     stages = fire_latency(neuron, clamp=False)
-    theta = int(program.constants("threshold").max()).bit_length()
-    start, bias = (program.constants(n) for n in ("start", "bias"))
-    width = lanes * (
-        theta
-        + signed_bits(int(start.min()), int(start.max()))
-        + signed_bits(int(bias.min()), int(bias.max()))
-    )
-    total = memory_cost("ecp5", "lut", len(start), width, rom=True)
+    theta = program.constant_range("threshold")[1].bit_length()
+    start, bias = (signed_bits(*program.constant_range(n)) for n in ("start", "bias"))
+    words, width = program.constant_words, lanes * (theta + start + bias)
+    total = memory_cost("ecp5", "lut", words, width, rom=True)
     total = total + fire_cost(lanes, 2, bits, stages, False)
     total = total + Cost(lut=lanes * bits * 3, ff=lanes * (bits * 4 + theta * (3 + stages)))
     factors = [run.residual.factors for run in program.layers if run.residual is not None]
     if factors:
         factor = max(signed_bits(int(f.min()), int(f.max())) for f in factors)
         product = lane_cost("ecp5", "lut", factor, value, program.spike_range[0] < 0)
-        words = memory_cost("ecp5", "lut", len(start), lanes * factor, rom=True)
-        total = total + words + Cost(lut=lanes * product.lut, ff=lanes * product.ff)
+        table = memory_cost("ecp5", "lut", words, lanes * factor, rom=True)
+        total = total + table + Cost(lut=lanes * product.lut, ff=lanes * product.ff)
     return total

@@ -53,6 +53,56 @@ class Core:
 
 
 @dataclass(frozen=True)
+class LayerTime:
+    """When a layer has its core, in predicted cycles after the core begins with an image.
+
+    ``core`` counts cores from 0; a core of one layer begins with it.
+    """
+
+    core: int
+    layer: str
+    start: float
+    accumulate: float
+    fire: float
+    overhead: float
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """Memory blocks of a core for one purpose; without a name: of the design around the cores."""
+
+    core: str
+    purpose: str
+    blocks: int
+
+
+@dataclass(frozen=True)
+class PlanPicture:
+    """What the planner decided, and why.
+
+    Attributes
+    ----------
+    times
+        All layers, core by core, in the order in which they run.
+    interval
+        Predicted cycles between images.
+    memories, blocks_available
+        Where memory blocks went, and how many there are.
+    worth
+        (resource, how many times as fast the fastest design would be with a tenth more of it).
+    advice
+        The planner's sentences.
+    """
+
+    times: tuple[LayerTime, ...]
+    interval: float
+    memories: tuple[MemoryUse, ...]
+    blocks_available: int
+    worth: tuple[tuple[str, float], ...]
+    advice: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Use:
     """How much of one kind of resource is taken."""
 
@@ -76,14 +126,16 @@ class BoardResult:
         What place and route says the design could run at, and what the board runs it at.
     cycles_mean, cycles_median, cycles_max
         From one result to the next, measured in cycle-accurate simulation.
-    predicted_cycles
-        The planner's figure for the same.
+    predicted_cycles, predicted_mhz
+        The planner's figures for the same, and for ``fmax_mhz`` (None where it had none).
     latency_cycles
         From the first pixel of an image to its result while others are inside, if measured.
     images_per_s
         ``clock / cycles_mean``.
     spikes_compared, simulated_images, mismatches
         Verification: spikes held against golden one by one, whole images, disagreements in both.
+    plan
+        What the planner decided.
     bitstream
         File name, relative to the report.
     """
@@ -97,12 +149,14 @@ class BoardResult:
     cycles_median: float
     cycles_max: int
     predicted_cycles: float
+    predicted_mhz: float | None
     latency_cycles: float | None
     images_per_s: float
     spikes_compared: int
     simulated_images: int
     mismatches: int
     cores: tuple[Core, ...]
+    plan: PlanPicture
     bitstream: str
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from pysnn_hw.report import plots
+from pysnn_hw.report import plan_plots, plots
 from pysnn_hw.report.model import BoardResult, Report
 from pysnn_hw.report.template import environment
 
@@ -40,6 +40,9 @@ def _board(board: BoardResult) -> dict[str, object]:
         "result": board,
         "utilisation": Markup(plots.utilisation(board)),
         "cores": Markup(plots.cores(board)),
+        "timeline": Markup(plan_plots.timeline(board)),
+        "memories": Markup(plan_plots.memories(board)),
+        "worth": Markup(plan_plots.worth(board)),
         "latency_us": None if latency is None else latency / board.clock_mhz,
         "prediction_error": board.predicted_cycles / board.cycles_mean - 1,
     }

@@ -14,11 +14,22 @@ from pysnn_hw.api.stages.network import Source
 from pysnn_hw.ir.file import load
 from pysnn_hw.ir.snn import FixedNetwork
 from pysnn_hw.ir.widths import widths
-from pysnn_hw.report import BoardResult, Core, Layer, Report, Synapses, Use
+from pysnn_hw.report import (
+    BoardResult,
+    Core,
+    Layer,
+    LayerTime,
+    MemoryUse,
+    PlanPicture,
+    Report,
+    Synapses,
+    Use,
+)
 
 Document = dict[str, Any]
 
 RESOURCES = (("LUT", "lut"), ("flip-flop", "ff"), ("block RAM", "bram"), ("DSP", "dsp"))
+WORTH = {"lut": "LUT", "bram": "block RAM", "dsp": "DSP", "spram": "SPRAM"}
 
 
 def read_report(
@@ -100,6 +111,7 @@ def _board(work: BoardWork) -> BoardResult:
         cycles_median=cycles["median"],
         cycles_max=cycles["max"],
         predicted_cycles=planned["cycles_per_image"],
+        predicted_mhz=planned["clock_mhz"],
         latency_cycles=simulated["latency_cycles"]["median"],
         images_per_s=1e6 * built["clock_mhz"] / cycles["mean"],
         spikes_compared=verified["spikes_compared"] + simulated["spikes_compared"],
@@ -109,7 +121,26 @@ def _board(work: BoardWork) -> BoardResult:
             Core(core["layers"][0], core["lanes"] * core["taps"], core["predicted_cycles"])
             for core in planned["cores"]
         ),
+        plan=_picture(planned, built["bram"]["available"]),
         bitstream=f"{work.board.name}/{built['flash_image'] or built['bitstream']}",
+    )
+
+
+def _picture(planned: Document, blocks: int) -> PlanPicture:
+    times = []
+    for number, core in enumerate(planned["cores"]):
+        start = 0.0
+        for part in core["by_layer"]:
+            phases = [part[f"{name}_cycles"] for name in ("accumulate", "fire", "overhead")]
+            times.append(LayerTime(number, part["layer"], start, *phases))
+            start += sum(phases)
+    return PlanPicture(
+        times=tuple(times),
+        interval=planned["cycles_per_image"],
+        memories=tuple(MemoryUse(**entry) for entry in planned["memories"]),
+        blocks_available=blocks,
+        worth=tuple((WORTH[name], gain) for name, gain in planned["worth"].items()),
+        advice=tuple(planned["advice"]),
     )
 
 

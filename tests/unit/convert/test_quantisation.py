@@ -36,6 +36,24 @@ def test_every_network_becomes_a_valid_file(nets, name, bits):
     assert fixed.provenance["weight_bits"] == bits
 
 
+@pytest.mark.parametrize("name", GRAPHS)
+def test_each_population_may_have_a_width_of_its_own(nets, name):
+    net = nets[name]
+    named = [p.name for p in net.populations]
+    chosen = {population: 2 + k % 5 for k, population in enumerate(named[:-1])}
+    mixed = quantize(net, chosen)
+    check_fixed(mixed)
+    for p in mixed.projections:
+        bits = chosen.get(p.target, 8)
+        alone = quantize(net, bits)
+        assert (p.weight == next(q.weight for q in alone.projections if q.name == p.name)).all()
+    assert mixed.provenance["weight_bits"] == chosen
+    with pytest.raises(ModelError, match="'nothing', which is no population"):
+        quantize(net, {"nothing": 4})
+    with pytest.raises(ModelError, match=r"must be 2\.\.8, not 9"):
+        quantize(net, {named[0]: 9})
+
+
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("name", GRAPHS)
 def test_rounding_is_to_the_nearest_step(nets, name, bits):

@@ -1,7 +1,40 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A made-up report with every kind of entry."""
 
-from pysnn_hw.report import BoardResult, Core, Layer, Report, Synapses, Use
+from pysnn_hw.report import (
+    BoardResult,
+    Core,
+    Layer,
+    LayerTime,
+    MemoryUse,
+    PlanPicture,
+    Report,
+    Synapses,
+    Use,
+)
+
+
+def sample_plan() -> PlanPicture:
+    return PlanPicture(
+        times=(
+            LayerTime(0, "conv1", 0.0, 5_000.0, 1_000.0, 100.0),
+            LayerTime(1, "conv2", 0.0, 4_000.0, 600.0, 50.0),
+            LayerTime(1, "conv3", 4_650.0, 2_000.0, 600.0, 50.0),
+            LayerTime(2, "fc", 0.0, 2_300.0, 90.0, 10.0),
+        ),
+        interval=7_350.0,
+        memories=(
+            MemoryUse("conv1", "weights", 2),
+            MemoryUse("conv1", "membranes", 16),
+            MemoryUse("conv2 .. conv3", "weights", 90),
+            MemoryUse("conv2 .. conv3", "spikes", 40),
+            MemoryUse("fc", "weights", 8),
+            MemoryUse("", "tables", 1),
+        ),
+        blocks_available=208,
+        worth=(("LUT", 1.07), ("block RAM", 1.0)),
+        advice=("conv2 .. conv3 sets the pace", "the fastest design is bound by <LUTs>"),
+    )
 
 
 def sample_board(name: str = "alpha", title: str = "Alpha board") -> BoardResult:
@@ -15,12 +48,14 @@ def sample_board(name: str = "alpha", title: str = "Alpha board") -> BoardResult
         cycles_median=7_412.0,
         cycles_max=9_120,
         predicted_cycles=7_350.0,
+        predicted_mhz=110.0,
         latency_cycles=21_900.0,
         images_per_s=13_491.6,
         spikes_compared=1_204_551,
         simulated_images=1_000,
         mismatches=0,
         cores=(Core("conv1", 16, 6_100.0), Core("conv2", 64, 7_350.0), Core("fc", 10, 2_400.0)),
+        plan=sample_plan(),
         bitstream=f"{name}/accelerator.bit",
     )
 

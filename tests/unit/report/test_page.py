@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pysnn_hw.report import render
+from pysnn_hw.report import plan_plots, render
 from tests.unit.report.sample import sample_report
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -55,8 +55,40 @@ def test_well_formed_and_complete(html):
     for figure in ("99.18 %", "1,031,744", "31,245 of 83,640", "104.4 MHz", "7,412, 9,120"):
         assert figure in text, figure
     assert "beta/accelerator.bit" in text
-    # Four plots of the network, two of each board.
-    assert sum(tag == "svg" for tag, _ in page.tags) == 8
+    # Four plots of the network, five of each board.
+    assert sum(tag == "svg" for tag, _ in page.tags) == 14
+    assert "110.0 MHz (+5.4 %)" in text
+    assert "the fastest design is bound by <LUTs>." in text
+
+
+def test_plan_is_drawn(html):
+    text = re.sub(r"\s+", " ", html)
+    for label in ("conv3", "2,650", "next image after 7,350", "around cores", "free", "51"):
+        assert label in text, label
+    for name in ("accumulate", "overhead", "weights", "membranes", "tables", "7.0 % faster"):
+        assert name in text, name
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("start", 9.0), ("accumulate", 9.0), ("fire", 9.0), ("overhead", 9.0), ("core", 2)],
+)
+def test_every_figure_of_a_layer_moves_the_picture(field, value):
+    board = sample_report().boards[0]
+    times = list(board.plan.times)
+    times[2] = replace(times[2], **{field: value})
+    moved = replace(board, plan=replace(board.plan, times=tuple(times)))
+    assert plan_plots.timeline(moved) != plan_plots.timeline(board)
+
+
+def test_nothing_is_drawn_of_what_is_not_known():
+    report = sample_report()
+    plan = replace(report.boards[0].plan, worth=())
+    board = replace(report.boards[0], plan=plan, predicted_mhz=None)
+    text = " ".join(parse(render(replace(report, boards=(board,)))).words)
+    assert "What more would buy" not in text
+    assert "Predicted mean" in text
+    assert "110.0 MHz" not in text
 
 
 def test_no_outside_resources(html):
