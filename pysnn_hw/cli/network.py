@@ -34,6 +34,7 @@ def convert(
     mean: options.Mean = "",
     std: options.Std = "",
     input_shape: options.InputShape = "",
+    input_threshold: options.InputThreshold = None,
     limit: options.Limit = None,
     json: options.Json = False,
 ) -> None:
@@ -43,7 +44,7 @@ def convert(
     """
     from pysnn_hw.api import convert as call
 
-    source = options.source(scale, mean, std, input_shape)
+    source = options.source(scale, mean, std, input_shape, input_threshold)
     with working() as progress:
         result = call(
             model, data, output, source=source, options=conversion, limit=limit, progress=progress
