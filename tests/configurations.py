@@ -375,7 +375,7 @@ _RECIPES: Mapping[str, _Recipe] = {
     "bernoulli_T1": _Recipe(_chain(), 1, 3, input=replace(_RANDOM, zero_point=(0, 0))),
     "bernoulli_beside_spikes": _Recipe(_mixed, 3, 3, input=_RANDOM),
     "threshold_T1": _Recipe(_chain(), 1, 3, input=_THRESHOLD),
-    "threshold_T3": _Recipe(_mixed, 3, input=_THRESHOLD),
+    "threshold_T3": _Recipe(_chain(), 3, input=_THRESHOLD),
     "events": _Recipe(_chain(), 4, 3, input=_EVENTS),
     "events_beside_spikes": _Recipe(_mixed, 3, input=_EVENTS),
     "events_shift": _Recipe(
