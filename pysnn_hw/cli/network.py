@@ -81,11 +81,13 @@ def simulate(
     backend: options.BackendChoice = "golden",
     limit: options.Limit = None,
     board: options.OptionalBoard = None,
+    schedule: options.ScheduleFile = None,
     json: options.Json = False,
 ) -> None:
     """Run test images through a network file: in the golden simulator, or in the hardware.
 
-    With `--backend verilator` the accelerator planned for the board is simulated cycle by cycle
+    With `--backend verilator` the accelerator planned for the board (or by `plan -o SCHEDULE.json`)
+    is simulated cycle by cycle
     and every spike compared with golden; exit status 2 if one differs.
 
     Example: `pysnn-hw simulate network.snn --data mnist --backend verilator --limit 100`
@@ -93,7 +95,14 @@ def simulate(
     from pysnn_hw.api import simulate as call
 
     with working() as progress:
-        result = call(network, data, backend=backend, limit=limit, board=board, progress=progress)
+        result = call(
+            *(network, data),
+            backend=backend,
+            limit=limit,
+            board=board,
+            schedule=schedule,
+            progress=progress,
+        )
     answer(result, as_text=_simulation, json=json)
     if result.mismatches:
         raise typer.Exit(DIFFERS)
