@@ -284,9 +284,7 @@ def _alone(net: FixedNetwork, schedule: Schedule, folder: Path) -> dict[str, Any
     (folder / "alone.netlist.json").write_text(json.dumps(netlist), encoding="utf-8")
     arguments = ["--json", "alone.netlist.json", "--out-of-context", "--pack-only"]
     log = folder / "alone.nextpnr.log"
-    tools.nextpnr.run(
-        [*family.device_arguments(board.device), *arguments], folder=folder, log=log
-    )
+    tools.nextpnr.run([*family.device_arguments(board.device), *arguments], folder=folder, log=log)
     used = packed(log.read_text(encoding="utf-8"))
     return {
         "cells": used[family.lut],

@@ -40,6 +40,7 @@ class Peer(_Table):
     bram36: Positive | None = None
     dsp: Annotated[int, Field(ge=0)] | None = None
     lanes: Count | None = None
+    sop_per_cycle_lane: Positive | None = None
     tool: Text | None = None
     basis: Basis
     derived: list[str] = Field(default_factory=list)

@@ -162,7 +162,9 @@ def build_accelerator(
 
 def synthesis_script(device: Device, source: str, netlist: str) -> str:
     """Commands of yosys that make a JSON netlist from a design with top module ``top``."""
-    return f"{reading_script(source)}; {FAMILIES[device.family].synth(device)}; write_json {netlist}"
+    return (
+        f"{reading_script(source)}; {FAMILIES[device.family].synth(device)}; write_json {netlist}"
+    )
 
 
 def reading_script(source: str) -> str:

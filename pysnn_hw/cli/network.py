@@ -147,8 +147,9 @@ def inspect(network: options.Network, json: options.Json = False) -> None:
 def _inspection(found: Inspection) -> Iterator[Table | str]:
     shape = " x ".join(map(str, found.input_shape))
     low, high = found.input_range
+    sent = "" if found.input_threshold is None else f", one spike from {found.input_threshold} on"
     yield (
-        f"{found.file}: T = {found.timesteps}, input {shape} (C x H x W) of {low}..{high}, "
+        f"{found.file}: T = {found.timesteps}, input {shape} (C x H x W) of {low}..{high}{sent}, "
         f"{found.neurons:,} neurons, {found.weights:,} weights"
     )
     rows = table("Populations", "name", "kind", "C x H x W", "spikes", "threshold", "bits", left=3)
