@@ -25,16 +25,16 @@ from pysnn_hw.build.flow import reading_script, synthesis_script, without_bracke
 from pysnn_hw.build.reports import count_cells
 from pysnn_hw.build.toolchain import find_toolchain
 from pysnn_hw.config import ConvertOptions, ModelOptions
-from pysnn_hw.data import load_dataset
-from pysnn_hw.errors import ToolError
+from pysnn_hw.errors import PlanError, ToolError
+from pysnn_hw.golden import simulate as simulate_golden
 from pysnn_hw.hdl.accelerator import Accelerator
 from pysnn_hw.ir.file import load
 from pysnn_hw.ir.snn import Array, FixedNetwork, Population
 from pysnn_hw.pipeline.files import write_json
-from pysnn_hw.plan import Schedule, load_board
+from pysnn_hw.plan import Activity, Schedule, load_board
+from pysnn_hw.plan.cycles import chain_timing
 from pysnn_hw.progress import Progress
 from pysnn_hw.resources import resource
-from pysnn_hw.verify.dataset import HarnessResult, run_dataset
 
 BOARD = "ulx3s-85f"
 DENSE_IMAGES = 4
@@ -53,7 +53,7 @@ LUTS_OF = {
 class Case:
     """A bundled network at one setting; ``target_cycles``: the pace that the planner is asked for.
 
-    ``threshold``: see `ModelOptions`.
+    ``threshold``: see `ModelOptions`. ``placed``: it is also packed and placed for the board.
     """
 
     model: str
@@ -62,10 +62,11 @@ class Case:
     weight_bits: int
     threshold: int | None = None
     target_cycles: float | None = None
+    placed: bool = False
 
 
 CASES = (
-    Case("mnist_mlp", "FC 784-128-10, T=1, n=3, 4 bits", 3, 4, 192, 1500),
+    Case("mnist_mlp", "FC 784-128-10, T=1, n=3, 4 bits", 3, 4, 192, 1500, placed=True),
     Case("mnist_cnn", "conv 16C5/2-32C3/2-10, T=1, n=4, 8 bits", 4, 8),
 )
 
@@ -84,7 +85,8 @@ class Measured:
         Of Verilator: ``images``, ``cycles`` between them (mean), ``spikes`` compared with golden,
         ``mismatches``.
     dense
-        Of Verilator: ``cycles`` of the same cores on images none of whose values is 0.
+        ``cycles`` of the same cores where no value is 0, by `pysnn_hw.plan.cycles`, which equals
+        Verilator cycle for cycle.
     lanes
         Additions per cycle, all cores together.
     macs
@@ -92,7 +94,8 @@ class Measured:
     xilinx
         ``lut``, ``ff``, ``bram36``, ``dsp``, ``tool``: the accelerator, synthesised.
     alone
-        ``cells``, ``bram``, ``dsp``, ``tool``: the accelerator, packed for the board's ECP5.
+        ``cells``, ``bram``, ``dsp``, ``tool``: the accelerator, packed for the board's ECP5; empty
+        for a case that is not placed.
     board
         Placed and routed with link and clock: ``cells``, ``bram``, ``dsp``, ``fmax_mhz``,
         ``clock_mhz``, ``tool``; empty if that was not asked for.
@@ -147,24 +150,23 @@ def measure(
     net = load(network)
     schedule = Schedule.from_json(json.loads(plan_file.read_text(encoding="utf-8")))
     key = hashlib.sha256(network.read_bytes() + plan_file.read_bytes()).hexdigest()
-    some = load_dataset("mnist").x_test[:simulated]
 
-    def run(subject: FixedNetwork, shown: Array) -> dict[str, Any]:
-        return _figures(run_dataset(subject, schedule, shown, progress=progress))
+    def simulated_figures() -> dict[str, Any]:
+        return _simulated(network, plan_file, simulated, progress)
 
     return Measured(
         case=case,
         golden=_stage(folder / "golden.json", f"{key} {images}", lambda: _golden(network, images)),
-        rtl=_stage(folder / "rtl.json", f"{key} {simulated}", lambda: run(net, some)),
-        dense=_stage(
-            folder / "dense.json", key, lambda: run(all_nonzero(net), nonzero_images(net))
-        ),
+        rtl=_stage(folder / "rtl.json", f"{key} {simulated}", simulated_figures),
+        dense=_stage(folder / "dense.json", key, lambda: dense_figures(net, schedule)),
         lanes=sum(core.total_lanes for core in schedule.cores),
         macs=_macs(net, schedule),
         xilinx=_stage(folder / "xilinx.json", key, lambda: _xilinx(net, schedule, folder)),
-        alone=_stage(folder / "alone.json", key, lambda: _alone(net, schedule, folder)),
+        alone=_stage(folder / "alone.json", key, lambda: _alone(net, schedule, folder))
+        if case.placed
+        else {},
         board=_stage(folder / "board.json", key, lambda: _board(network, plan_file, progress))
-        if place
+        if case.placed and place
         else {},
     )
 
@@ -191,12 +193,21 @@ def _golden(network: Path, images: int) -> dict[str, Any]:
     }
 
 
-def _figures(found: HarnessResult) -> dict[str, Any]:
+def _simulated(network: Path, schedule: Path, images: int, progress: Progress) -> dict[str, Any]:
+    found = simulate(
+        *(network, "mnist"),
+        backend="verilator",
+        limit=images,
+        board=BOARD,
+        schedule=schedule,
+        progress=progress,
+    )
+    if found.cycles_per_image is None:
+        raise ToolError("verilator", "simulated no cycles")
     return {
-        "images": len(found.classes),
-        "cycles": float(np.mean(found.intervals)),
+        "images": found.images,
+        "cycles": found.cycles_per_image.mean,
         "spikes": found.spikes_compared,
-        "membranes": found.membranes_compared,
         "mismatches": found.mismatches,
     }
 
@@ -219,6 +230,16 @@ def all_nonzero(net: FixedNetwork) -> FixedNetwork:
         populations=tuple(busy(p) for p in net.populations),
         projections=tuple(replace(p, weight=np.ones_like(p.weight)) for p in net.projections),
     )
+
+
+def dense_figures(net: FixedNetwork, schedule: Schedule) -> dict[str, Any]:
+    """Cycles between images of which the cores of ``net`` can skip nothing."""
+    busy, images = all_nonzero(net), nonzero_images(net)
+    result = simulate_golden(busy, images, trace=True)
+    if result.trace is None or not all((s == 1).all() for s in result.trace.spikes.values()):
+        raise PlanError("network", "a neuron of it stays silent even if all others fire")
+    activity = Activity.of(busy, images, result.trace.spikes, result.steps)
+    return {"cycles": float(np.mean(chain_timing(busy, schedule, activity).interval))}
 
 
 def nonzero_images(net: FixedNetwork) -> Array:
