@@ -13,6 +13,7 @@ from pysnn_hw.golden import simulate
 from pysnn_hw.ir.ann import AvgPool, GlobalAvgPool, MaxPool, evaluate
 from pysnn_hw.ir.check import check_network
 from pysnn_hw.ir.snn import INPUT
+from pysnn_hw.ir.widths import drive_interval
 from tests.unit.convert.ann_graphs import GRAPHS, Builder, images, plain
 
 PREPROCESSING = Preprocessing(mean=(0.2, 0.4), std=(0.5, 0.7))
@@ -101,16 +102,20 @@ def test_the_input_scaling_is_exact_inside_the_image(preprocessing):
 
 @pytest.mark.parametrize("std", [1.0, 0.5])
 def test_a_threshold_sends_what_the_model_sees_of_it(std):
-    graph = plain()
+    graph, edge = plain(), int(np.sort(images().ravel())[images().size // 2])  # of some pixels
     plainly = Preprocessing(std=(std,))
-    preprocessing = replace(plainly, threshold=100)
+    preprocessing = replace(plainly, threshold=edge)
     net = convert(graph, images(), levels=8, calibration="max", preprocessing=preprocessing)
     assert net.input.values(images()).max() == 1
     scores = simulate_float(net, images()).scores
-    shown = np.where(images() >= 100, 255, 0)
+    shown = np.where(images() >= edge, 255, 0)
+    np.testing.assert_array_equal(preprocessing.apply(images()), plainly.apply(shown))
     prepared, absorbed = prepare(graph, plainly)
     assert relative(scores, evaluate(prepared, absorbed.apply(shown))[0]) < 0.02
     fixed = quantize(net, 8, images())
+    first = fixed.projections[0]
+    _, most = drive_interval(fixed, first)
+    assert most.tolist() == np.maximum(first.weight, 0).sum(axis=(1, 2, 3)).tolist()
     np.testing.assert_array_equal(simulate(fixed, images()).scores, simulate(fixed, shown).scores)
 
 
