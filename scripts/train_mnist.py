@@ -49,7 +49,10 @@ class Model(StrEnum):
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides the result of a run."""
+    """All that decides the result of a run.
+
+    ``sparsity`` has one weight per hidden layer; those of layers that a model lacks do nothing.
+    """
 
     model: Model
     epochs: int
