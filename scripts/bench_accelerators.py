@@ -17,6 +17,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,9 @@ from pysnn_hw.pipeline.files import write_json, write_text
 
 COMMON_CLOCK_MHZ = 100.0
 """Clock at which images per second are compared."""
+
+
+Model = StrEnum("Model", [case.model for case in CASES])
 
 
 @dataclass(frozen=True)
@@ -323,6 +327,7 @@ def main(
     images: Annotated[int, typer.Option(min=1, help="Test images for golden.")] = 10_000,
     simulated: Annotated[int, typer.Option(min=2, help="Test images for Verilator.")] = 10_000,
     place: Annotated[bool, typer.Option(help="Also place and route for the ULX3S-85F.")] = True,
+    only: Annotated[Model | None, typer.Option(help="Only this network of ours.")] = None,
     output: Annotated[Path | None, typer.Option("--json", help="Where to write figures.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Where to write the tables.")] = None,
 ) -> None:
@@ -337,6 +342,7 @@ def main(
             designs = [
                 measure(case, folder / case.model, images, simulated, place, progress)
                 for case in CASES
+                if only in (None, case.model)
             ]
     except PysnnError as error:
         console.print(str(error), markup=False)
@@ -344,7 +350,9 @@ def main(
     rows = [row for found in designs for row in own_rows(found)] + [*map(peer_row, peers.peer)]
     placed = [row for found in designs for row in placed_rows(found)]
     placed += map(placed_peer, peers.placed)
-    goals = targets(designs[0], peers.placed[0])
+    goals = [
+        goal for found in designs if found.case.placed for goal in targets(found, peers.placed[0])
+    ]
     tables = (
         ("MNIST accelerators: the basis of each row is in its last column", *large_table(rows)),
         ("On one ECP5-85F-6", *placed_table(placed)),
