@@ -30,12 +30,16 @@ class ModelOptions:
         The model sees ``(pixel / scale - mean) / std``; mean and std per channel, or one for all.
     input_shape
         (C, H, W), where the file leaves it open.
+    threshold
+        If not None, the model sees the largest pixel (255) in place of those from here on, and 0
+        in place of smaller ones. The hardware's input then sends unit events.
     """
 
     scale: float = 255.0
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     input_shape: tuple[int, ...] | None = None
+    threshold: int | None = None
 
 
 @dataclass(frozen=True)

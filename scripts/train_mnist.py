@@ -44,11 +44,15 @@ class Model(StrEnum):
     MNIST_CNN = "mnist_cnn"
     MNIST_SMALL = "mnist_small"
     MNIST_POOL = "mnist_pool"
+    MNIST_MLP = "mnist_mlp"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides the result of a run."""
+    """All that decides the result of a run.
+
+    ``sparsity`` has one weight per hidden layer; those of layers that a model lacks do nothing.
+    """
 
     model: Model
     epochs: int
@@ -59,6 +63,7 @@ class Settings:
     weight_decay: float = 0.02
     float_share: float = 0.6
     averaging: float = 0.998
+    input_threshold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,14 @@ def round_to(x: Tensor, step: Tensor) -> Tensor:
 def build(model: Model) -> nn.Sequential:
     """An untrained network; its layers' names end up in the ONNX file."""
     layers: list[tuple[str, nn.Module]]
+    if model is Model.MNIST_MLP:
+        layers = [
+            ("flatten", nn.Flatten()),
+            ("fc1", nn.Linear(784, 128)),
+            ("relu1", Rectifier()),
+            ("fc2", nn.Linear(128, 10)),
+        ]
+        return nn.Sequential(OrderedDict(layers))
     if model is Model.MNIST_POOL:
         layers = [
             ("conv1", nn.Conv2d(1, 16, 3, padding=1)),
@@ -163,6 +176,13 @@ def augment(x: Tensor, rng: torch.Generator) -> Tensor:
     ]
     grid = F.affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, align_corners=False)
+
+
+def presented(x: Tensor, settings: Settings) -> Tensor:
+    """Pixels as the first layer gets them: 1 from the threshold on and 0 below, if there is one."""
+    if settings.input_threshold is None:
+        return x
+    return (x >= (settings.input_threshold - 0.5) / 255).float()
 
 
 def draw_precision(progress: float, settings: Settings, rng: torch.Generator) -> Precision:
@@ -236,10 +256,11 @@ def train_epoch(state: Run, x: Tensor, y: Tensor, settings: Settings) -> Iterato
                 m.eval()
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(progress, settings.peak_rate)
-        scores = run(state.net, augment(x[index], state.rng), precision)
+        images = presented(augment(x[index], state.rng), settings)
+        scores = run(state.net, images, precision)
         loss = F.cross_entropy(scores, y[index])
         ramp = min(1.0, 4 * progress)
-        for weight, layer in zip(settings.sparsity, rectifiers(state.net), strict=True):
+        for weight, layer in zip(settings.sparsity, rectifiers(state.net), strict=False):
             loss = loss + ramp * weight * layer.share
         state.optimizer.zero_grad()
         loss.backward()
@@ -315,10 +336,13 @@ def main(
     data: Annotated[str, typer.Option(help="MNIST with a train split: .npz file or folder.")],
     model: Annotated[Model, typer.Option(help="Which network.")] = Model.MNIST_CNN,
     epochs: Annotated[int, typer.Option(min=1)] = 36,
+    input_threshold: Annotated[
+        int | None, typer.Option(min=1, max=255, help="Show pixels as 0 or 1: 1 from here on.")
+    ] = None,
     seed: int = 1,
     threads: Annotated[int, typer.Option(min=1)] = 1,
     sparsity: Annotated[
-        tuple[float, float], typer.Option(help="Weight of the activity penalty per layer.")
+        tuple[float, float], typer.Option(help="Weight of the activity penalty of each layer.")
     ] = (0.25, 0.2),
     out: Annotated[Path, typer.Option(help="Folder for MODEL.onnx and MODEL.json.")] = Path("out"),
     checkpoint: Annotated[
@@ -339,7 +363,8 @@ def main(
     )
     y_train, y_test = (torch.from_numpy(y) for y in (source.y_train, source.y_test))
 
-    settings = Settings(model, epochs, seed, sparsity)
+    settings = Settings(model, epochs, seed, sparsity, input_threshold=input_threshold)
+    x_test = presented(x_test, settings)
     state = start(settings)
     path = checkpoint or Path("out") / f"{model}.ckpt"
     if path.exists():

@@ -31,6 +31,7 @@ IMAGES = 4
 _SAME = (1, 1, 1, 1)
 _INPUT = Input((2, 6, 6), (3, 0), 0, 15)
 _RANDOM = Input((2, 6, 6), (3, 0), 0, 15, "bernoulli", 0x9E3779B9)
+_THRESHOLD = Input((2, 6, 6), (0, 0), -4, 15, threshold=3)
 _EVENTS = Input((2, 6, 6), (0, 0), -2, 5, "events")
 
 _Finish = Callable[[FixedNetwork, np.random.Generator], FixedNetwork]
@@ -373,6 +374,8 @@ _RECIPES: Mapping[str, _Recipe] = {
     "bernoulli": _Recipe(_chain(), 6, input=_RANDOM),
     "bernoulli_T1": _Recipe(_chain(), 1, 3, input=replace(_RANDOM, zero_point=(0, 0))),
     "bernoulli_beside_spikes": _Recipe(_mixed, 3, 3, input=_RANDOM),
+    "threshold_T1": _Recipe(_chain(), 1, 3, input=_THRESHOLD),
+    "threshold_T3": _Recipe(_chain(), 3, input=_THRESHOLD),
     "events": _Recipe(_chain(), 4, 3, input=_EVENTS),
     "events_beside_spikes": _Recipe(_mixed, 3, input=_EVENTS),
     "events_shift": _Recipe(

@@ -114,7 +114,7 @@ def convert(
 
 def preprocessing(source: ModelOptions) -> Preprocessing:
     """What `ModelOptions` says, in the form that the conversion takes."""
-    return Preprocessing(source.scale, source.mean, source.std)
+    return Preprocessing(source.scale, source.mean, source.std, threshold=source.threshold)
 
 
 def spiking_network(

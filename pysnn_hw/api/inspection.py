@@ -57,6 +57,7 @@ class Inspection:
     timesteps: int
     input_shape: Shape
     input_range: tuple[int, int]
+    input_threshold: int | None
     populations: tuple[PopulationSummary, ...]
     projections: tuple[ProjectionSummary, ...]
     neurons: int
@@ -82,6 +83,7 @@ def inspect(network: str | Path) -> Inspection:
         timesteps=net.timesteps,
         input_shape=net.input.shape,
         input_range=(net.input.minimum, net.input.maximum),
+        input_threshold=net.input.threshold,
         populations=populations,
         projections=projections,
         neurons=sum(p.neurons for p in populations),

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from pysnn_hw import plan as planner
-from pysnn_hw.api.planning import sample_activity
+from pysnn_hw.api.planning import chosen_schedule
 from pysnn_hw.config import Backend
 from pysnn_hw.data import load_dataset
 from pysnn_hw.golden import Result
@@ -97,6 +96,7 @@ def simulate(
     backend: Backend = "golden",
     limit: int | None = None,
     board: str | None = None,
+    schedule: str | Path | None = None,
     progress: Progress = silent,
 ) -> Simulation:
     """Simulate the test images of ``data``.
@@ -114,6 +114,8 @@ def simulate(
         Only the first so many images.
     board
         Whose plan the Verilated accelerator follows.
+    schedule
+        A ``schedule.json`` that it follows instead.
     progress
         Told how far the work is.
 
@@ -130,12 +132,10 @@ def simulate(
     if backend == "golden":
         return answer
     target = load_board(board or DEFAULT_BOARD)
-    progress(f"plan {target.name}", 0, 1)
-    planned = planner.plan(net, target, sample_activity(net, dataset))
-    progress(f"plan {target.name}", 1, 1)
-    folder = harness_folder(net, planned.schedule, images.shape[1:])
+    chosen = chosen_schedule(net, target, dataset, schedule, progress)
+    folder = harness_folder(net, chosen, images.shape[1:])
     with FileLock(folder.with_suffix(".lock")):
-        found, seconds = run_verilated(net, planned.schedule, images, folder, progress)
+        found, seconds = run_verilated(net, chosen, images, folder, progress)
     return verilated_summary(answer, found, labels, seconds, target.name)
 
 

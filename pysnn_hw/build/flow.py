@@ -27,6 +27,7 @@ __all__ = [
     "BuildResult",
     "build_accelerator",
     "build_bitstream",
+    "reading_script",
     "synthesis_script",
     "without_brackets",
 ]
@@ -162,6 +163,13 @@ def build_accelerator(
 
 def synthesis_script(device: Device, source: str, netlist: str) -> str:
     """Commands of yosys that make a JSON netlist from a design with top module ``top``."""
+    return (
+        f"{reading_script(source)}; {FAMILIES[device.family].synth(device)}; write_json {netlist}"
+    )
+
+
+def reading_script(source: str) -> str:
+    """Commands of yosys that read a design with top module ``top``, up to its synthesis."""
     # SPRAM has no initial contents, and yosys maps only memories that ask for none. A word that is
     # read as it is written comes out old unless the memory says that nobody cares. Registers that
     # are copies on purpose would be merged.
@@ -169,8 +177,7 @@ def synthesis_script(device: Device, source: str, netlist: str) -> str:
         f"read_rtlil {source}; hierarchy -top top; proc; memory_collect; "
         "setparam -set INIT 1'x a:ram_style=huge t:$mem_v2 %i; "
         f"setparam -set RD_COLLISION_X_MASK 1'1 a:{NO_CHECK} t:$mem_v2 %i r:WR_PORTS=1 %i; "
-        f"setattr -set keep 1 a:{COPIED} %ci1:+[Q] t:$dff %i; "
-        f"{FAMILIES[device.family].synth(device)}; write_json {netlist}"
+        f"setattr -set keep 1 a:{COPIED} %ci1:+[Q] t:$dff %i"
     )
 
 

@@ -113,6 +113,7 @@ def auto(
     mean: options.Mean = "",
     std: options.Std = "",
     input_shape: options.InputShape = "",
+    input_threshold: options.InputThreshold = None,
     json: options.Json = False,
 ) -> None:
     """Find the conversion that costs least: try methods, T, n, weight bits and calibrations.
@@ -124,7 +125,7 @@ def auto(
     """
     from pysnn_hw.api import auto as call
 
-    source = options.source(scale, mean, std, input_shape)
+    source = options.source(scale, mean, std, input_shape, input_threshold)
     wanted = SearchOptions(
         max_cycles=max_cycles,
         max_sops=max_sops,
@@ -208,6 +209,7 @@ def compare(
     mean: options.Mean = "",
     std: options.Std = "",
     input_shape: options.InputShape = "",
+    input_threshold: options.InputThreshold = None,
     json: options.Json = False,
 ) -> None:
     """Set conversion methods side by side on one page: accuracy, operations, energy, layers.
@@ -233,7 +235,7 @@ def compare(
         calibration_images=calibration_images,
         training_images=training_images,
     )
-    source = options.source(scale, mean, std, input_shape)
+    source = options.source(scale, mean, std, input_shape, input_threshold)
     with working() as progress:
         result = call(model, data, output, source=source, options=wanted, progress=progress)
     answer(result, as_text=_compared, json=json)

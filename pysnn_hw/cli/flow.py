@@ -31,6 +31,7 @@ def check(
     mean: options.Mean = "",
     std: options.Std = "",
     input_shape: options.InputShape = "",
+    input_threshold: options.InputThreshold = None,
     json: options.Json = False,
 ) -> None:
     """Say whether a model can run on a board, what it needs there and how accurate it will be.
@@ -41,7 +42,7 @@ def check(
     """
     from pysnn_hw.api import check as call
 
-    source = options.source(scale, mean, std, input_shape)
+    source = options.source(scale, mean, std, input_shape, input_threshold)
     with working() as progress:
         result = call(model, board, data=data, source=source, options=conversion, progress=progress)
     answer(result, as_text=_check, json=json)
@@ -62,6 +63,7 @@ def compile_(
     mean: options.Mean = "",
     std: options.Std = "",
     input_shape: options.InputShape = "",
+    input_threshold: options.InputThreshold = None,
     simulate: options.SimulatedImages = 1000,
     json: options.Json = False,
 ) -> None:
@@ -74,7 +76,7 @@ def compile_(
     """
     from pysnn_hw.api import compile as call
 
-    source = options.source(scale, mean, std, input_shape)
+    source = options.source(scale, mean, std, input_shape, input_threshold)
     wanted = CompileOptions(model, data, tuple(board), source, conversion, simulate)
     with working() as progress:
         result = call(wanted, output, progress=progress)

@@ -34,6 +34,7 @@ def convert(
     mean: options.Mean = "",
     std: options.Std = "",
     input_shape: options.InputShape = "",
+    input_threshold: options.InputThreshold = None,
     limit: options.Limit = None,
     json: options.Json = False,
 ) -> None:
@@ -43,7 +44,7 @@ def convert(
     """
     from pysnn_hw.api import convert as call
 
-    source = options.source(scale, mean, std, input_shape)
+    source = options.source(scale, mean, std, input_shape, input_threshold)
     with working() as progress:
         result = call(
             model, data, output, source=source, options=conversion, limit=limit, progress=progress
@@ -80,11 +81,13 @@ def simulate(
     backend: options.BackendChoice = "golden",
     limit: options.Limit = None,
     board: options.OptionalBoard = None,
+    schedule: options.ScheduleFile = None,
     json: options.Json = False,
 ) -> None:
     """Run test images through a network file: in the golden simulator, or in the hardware.
 
-    With `--backend verilator` the accelerator planned for the board is simulated cycle by cycle
+    With `--backend verilator` the accelerator planned for the board (or by `plan -o SCHEDULE.json`)
+    is simulated cycle by cycle
     and every spike compared with golden; exit status 2 if one differs.
 
     Example: `pysnn-hw simulate network.snn --data mnist --backend verilator --limit 100`
@@ -92,7 +95,14 @@ def simulate(
     from pysnn_hw.api import simulate as call
 
     with working() as progress:
-        result = call(network, data, backend=backend, limit=limit, board=board, progress=progress)
+        result = call(
+            *(network, data),
+            backend=backend,
+            limit=limit,
+            board=board,
+            schedule=schedule,
+            progress=progress,
+        )
     answer(result, as_text=_simulation, json=json)
     if result.mismatches:
         raise typer.Exit(DIFFERS)
@@ -137,8 +147,9 @@ def inspect(network: options.Network, json: options.Json = False) -> None:
 def _inspection(found: Inspection) -> Iterator[Table | str]:
     shape = " x ".join(map(str, found.input_shape))
     low, high = found.input_range
+    sent = "" if found.input_threshold is None else f", one spike from {found.input_threshold} on"
     yield (
-        f"{found.file}: T = {found.timesteps}, input {shape} (C x H x W) of {low}..{high}, "
+        f"{found.file}: T = {found.timesteps}, input {shape} (C x H x W) of {low}..{high}{sent}, "
         f"{found.neurons:,} neurons, {found.weights:,} weights"
     )
     rows = table("Populations", "name", "kind", "C x H x W", "spikes", "threshold", "bits", left=3)

@@ -72,6 +72,10 @@ Std = Annotated[str, typer.Option(metavar="A,B,C", help="... divided by STD, per
 InputShape = Annotated[
     str, typer.Option(metavar="C,H,W", help="Shape of one image, where the model leaves it open.")
 ]
+InputThreshold = Annotated[
+    int | None,
+    typer.Option(min=1, max=255, help="Pixels from here on are one spike each, others none."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON on stdout.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use the first N test images only.")]
 
@@ -199,7 +203,9 @@ def with_conversion(verb: Callable[..., None]) -> Callable[..., None]:
     return expanded
 
 
-def source(scale: float, mean: str, std: str, input_shape: str) -> ModelOptions:
+def source(
+    scale: float, mean: str, std: str, input_shape: str, threshold: int | None
+) -> ModelOptions:
     """What the options say about the model's input."""
     shape = _numbers(input_shape, "--input-shape")
     return ModelOptions(
@@ -207,6 +213,7 @@ def source(scale: float, mean: str, std: str, input_shape: str) -> ModelOptions:
         _numbers(mean, "--mean") or (0.0,),
         _numbers(std, "--std") or (1.0,),
         tuple(int(n) for n in shape) or None,
+        threshold,
     )
 
 

@@ -172,7 +172,7 @@ def _frames(net: SnnNetwork, images: Array, dtype: torch.dtype) -> Frames:
     """What the first projections see in step t, (N, C, H, W), drawn when it is asked for."""
     import torch
 
-    x = images.astype(np.int64) - np.reshape(net.input.zero_point, (-1, 1, 1))
+    x = net.input.values(images)
     step = _events_at(net, x)
     return lambda t: torch.from_numpy(step(t)).to(dtype)
 

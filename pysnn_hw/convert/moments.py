@@ -52,7 +52,7 @@ def input_moments(net: SnnNetwork, images: Array) -> dict[str, Moments]:
 
 def _input_rates(net: SnnNetwork, images: Array) -> Array:
     """Mean value of each input's events per timestep, float32 (N, C, H, W)."""
-    x = images.astype(np.int64) - np.reshape(net.input.zero_point, (-1, 1, 1))
+    x = net.input.values(images)
     match net.input.encoding:
         case "events":
             x = x.mean(axis=1)

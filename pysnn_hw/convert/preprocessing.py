@@ -16,6 +16,8 @@ from pysnn_hw.ir.snn import Array, Shape
 class Preprocessing:
     """The model sees ``(x / scale - mean) / std`` of the raw integer ``x``.
 
+    With a threshold it sees that of ``maximum`` where ``x`` reaches it, and of 0 elsewhere.
+
     Attributes
     ----------
     scale
@@ -24,6 +26,8 @@ class Preprocessing:
         One value per channel, or one for all, in units of the scaled pixel; ``std`` > 0.
     minimum, maximum
         Range of the raw integers, inclusive; an image outside it is refused.
+    threshold
+        None: the model sees all raw integers as they are.
     """
 
     scale: float = 255.0
@@ -31,6 +35,7 @@ class Preprocessing:
     std: tuple[float, ...] = (1.0,)
     minimum: int = 0
     maximum: int = 255
+    threshold: int | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.scale) and self.scale > 0):
@@ -41,6 +46,19 @@ class Preprocessing:
             raise ModelError("std", f"must be positive numbers, not {self.std}")
         if not self.minimum < self.maximum:
             raise ModelError("maximum", f"must exceed minimum {self.minimum}, not {self.maximum}")
+        if self.threshold is None:
+            return
+        if not self.minimum < self.threshold <= self.maximum:
+            raise ModelError(
+                "threshold",
+                f"must be in {self.minimum + 1}..{self.maximum}, not {self.threshold}",
+            )
+        if any(self.mean):
+            raise ModelError(
+                "threshold",
+                "needs a mean of 0: what is below it sends nothing, and must be the model's zero",
+                "train on pixels that are 0 or 1",
+            )
 
     def per_channel(self, channels: int) -> tuple[Array, Array]:
         """``mean`` and ``std`` as float64 arrays of shape (channels,)."""
@@ -66,6 +84,8 @@ class Preprocessing:
         mean, std = self.per_channel(images.shape[1])
         gain = (1 / (self.scale * std)).astype(np.float32)[:, None, None]
         offset = (mean / std).astype(np.float32)[:, None, None]
+        if self.threshold is not None:
+            images = np.where(images >= self.threshold, self.maximum, 0)
         return images.astype(np.float32) * gain - offset
 
     def check(self, images: Array, shape: Shape) -> None:

@@ -107,14 +107,13 @@ def finetune(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, total)
     wanted = torch.from_numpy(np.asarray(scores, np.float32))
     spread = wanted.var().clamp_min(1e-12)
-    zero = np.reshape(net.input.zero_point, (-1, 1, 1))
     rng = np.random.default_rng(chosen.seed)
     done = 0
     for _ in range(chosen.epochs):
         order = rng.permutation(len(images))
         for first in range(0, batches * chosen.batch, chosen.batch):
             some = order[first : first + chosen.batch]
-            x = torch.from_numpy((images[some].astype(np.int64) - zero).astype(np.float32))
+            x = torch.from_numpy(net.input.values(images[some]).astype(np.float32))
             said, share = student.run(x)
             loss = torch.nn.functional.mse_loss(said, wanted[some]) / spread
             if chosen.activity:

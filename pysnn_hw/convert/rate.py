@@ -46,7 +46,8 @@ def rate_network(
 
     shape_of = {layer.name: layer.shape for layer in skeleton.layers}
     factor = {k: np.broadcast_to(v, (shape_of[k][0],)) for k, v in thresholds.items()}
-    factor[INPUT] = gain
+    # A unit event of a thresholded input stands for the largest raw integer.
+    factor[INPUT] = gain if preprocessing.threshold is None else gain * preprocessing.maximum
     shape_of[INPUT] = skeleton.input_shape
     projections = tuple(
         replace(p, weight=_per_source_channel(p, factor[p.source], shape_of[p.source]))
@@ -63,7 +64,13 @@ def rate_network(
     )
     return SnnNetwork(
         timesteps,
-        Input(skeleton.input_shape, zero_point, preprocessing.minimum, preprocessing.maximum),
+        Input(
+            skeleton.input_shape,
+            zero_point,
+            preprocessing.minimum,
+            preprocessing.maximum,
+            threshold=preprocessing.threshold,
+        ),
         populations,
         projections,
     )

@@ -95,6 +95,8 @@ def _unsaid(net: SnnNetwork) -> Iterator[str]:
         yield "neurons fire where the threshold is met"
     if net.input.encoding == "bernoulli":
         yield "the input is random events of -1, 0 or 1"
+    elif net.input.threshold is not None:
+        yield "the input is 1 where the image reaches a threshold, and 0 elsewhere"
     elif any(net.input.zero_point):
         yield "the input is the image minus its zero point"
 

@@ -170,7 +170,7 @@ def run_program(
 def input_frames(net: FixedNetwork, program: Program, images: Array) -> Array:
     """What enters the network in each step, int32 (N, S, H * W * C); S is 1 if that is constant."""
     n, size = len(images), math.prod(net.input.shape)
-    values = np.moveaxis(images, -3, -1).reshape(n, -1, size).astype(np.int32) - program.zero_point
+    values = np.moveaxis(net.input.values(images), -3, -1).reshape(n, -1, size).astype(np.int32)
     if net.input.encoding != "bernoulli":
         return values
     frames = np.empty((n, net.timesteps, size), np.int32)

@@ -91,8 +91,6 @@ class Program(NamedTuple):
         One per neuron of the network; a readout's thresholds are unused.
     limits
         Per population (0, spike_max, v_min, v_max).
-    zero_point
-        int32, one per value of an (H, W, C) image.
     state
         int32: what running maxima remember at the start, zeros.
     steps, probe
@@ -112,7 +110,6 @@ class Program(NamedTuple):
     threshold: Array
     v_init: Array
     limits: Array
-    zero_point: Array
     state: Array
     steps: int
     probe: int
@@ -181,7 +178,6 @@ def compile_program(net: FixedNetwork, dtype: npt.DTypeLike | None = None) -> Pr
         state = _fill_pool(row, net, projection, state)
         _fill_synapses(row, conv)
         weights.append(pack_weight(conv))
-    height, width = net.input.shape[1:]
     limits = [(0, p.spike_max, p.v_min or 0, p.v_max or 0) for p in net.populations]
     return Program(
         populations,
@@ -191,7 +187,6 @@ def compile_program(net: FixedNetwork, dtype: npt.DTypeLike | None = None) -> Pr
         _per_neuron(net.populations, "threshold").astype(dtype),
         _per_neuron(net.populations, "v_init").astype(dtype),
         np.array(limits).astype(dtype),
-        np.tile(np.array(net.input.zero_point, np.int32), height * width),
         np.zeros(state, np.int32),
         net.total_steps,
         0 if net.probe is None else net.probe.steps,

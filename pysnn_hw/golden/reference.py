@@ -44,7 +44,7 @@ class _State:
 
     def __init__(self, net: FixedNetwork, images: Array) -> None:
         self.net, self.n = net, len(images)
-        self.x = images.astype(np.int64) - np.array(net.input.zero_point).reshape(-1, 1, 1)
+        self.x = net.input.values(images)
         if net.input.encoding != "events":
             self.x = np.repeat(self.x[:, None], net.total_steps, axis=1)
         if net.input.encoding == "bernoulli":

@@ -21,6 +21,10 @@ def check_source(source: Input, status_depth: int) -> None:
         )
     if min(source.shape) < 1 or source.minimum > source.maximum:
         raise ValueError(f"input must not be empty, not {source!r}")
+    if source.threshold is not None and not source.minimum < source.threshold <= source.maximum:
+        raise ValueError(
+            f"threshold must be above minimum and at most maximum, not {source.threshold!r}"
+        )
     if status_depth < 1:
         raise ValueError(f"status_depth must be at least 1, not {status_depth!r}")
 
@@ -39,6 +43,7 @@ def zero_point_shape(source: Input) -> Shape:
 class PixelEncoder(wiring.Component):
     """Sends ``x - zero_point[c]`` of every input as an event, zeros as none, then a marker.
 
+    With a threshold every input from there on is an event of value 1, and smaller ones are none.
     Inputs come row by row, pixel by pixel, channels innermost. One input is taken per cycle, and
     one more cycle per image goes to the marker (`EventKind.INFERENCE`); the encoding is constant,
     so the first core repeats the timesteps by itself. An image whose ``last`` comes early ends
@@ -50,7 +55,7 @@ class PixelEncoder(wiring.Component):
     Parameters
     ----------
     source
-        The network's input: shape, zero points and range of the raw integers.
+        The network's input: shape, zero points, threshold and range of the raw integers.
     status_depth
         Number of images whose status can wait for the readout; more stall the input.
 
@@ -117,6 +122,9 @@ class PixelEncoder(wiring.Component):
         s1_valid, s2_valid = Signal(), Signal()
         s1_raw = Signal(self.i_layout["value"].shape)
         s1_zero = Signal(zero_point_shape(self.source))
+        value = s1_raw - s1_zero
+        if self.source.threshold is not None:  # the marker's value is 0 wherever that lies
+            value = (s1.kind == EventKind.SPIKE) & (s1_raw >= self.source.threshold)
         with m.If(advance):
             m.d.sync += [
                 marker.eq(image_ends),
@@ -129,7 +137,7 @@ class PixelEncoder(wiring.Component):
                 s1_zero.eq(Mux(marker, 0, zero_points[position.c])),
                 s2_valid.eq(s1_valid),
                 s2.eq(s1),
-                s2.value.eq(s1_raw - s1_zero),
+                s2.value.eq(value),
                 self.o.valid.eq(s2_valid & ((s2.value != 0) | (s2.kind == EventKind.INFERENCE))),
                 self.o.p.eq(s2),
             ]

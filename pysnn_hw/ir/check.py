@@ -17,6 +17,7 @@ from pysnn_hw.ir.snn import (
     INPUT,
     Array,
     FixedNetwork,
+    Input,
     Pool,
     Population,
     Probe,
@@ -111,6 +112,7 @@ def _check_input(net: SnnNetwork) -> None:
     if entry.encoding not in ("constant", "bernoulli", "events"):
         raise NetworkError("input.encoding", f"{entry.encoding!r} is unknown", "use 'constant'")
     _check_seed("input.seed", entry.seed, needed=entry.encoding == "bernoulli")
+    _check_threshold(entry)
     sparse = entry.minimum <= 0 <= entry.maximum and not any(entry.zero_point)
     if entry.encoding == "events" and not sparse:
         raise NetworkError(
@@ -118,6 +120,20 @@ def _check_input(net: SnnNetwork) -> None:
             "events of value 0 are never sent, so 0 must be in the range and stand for zero",
             "use zero points of 0",
         )
+
+
+def _check_threshold(entry: Input) -> None:
+    if entry.threshold is None:
+        return
+    if entry.encoding != "constant":
+        raise NetworkError("input.threshold", f"the input is {entry.encoding}", "use constant")
+    if not entry.minimum < entry.threshold <= entry.maximum:
+        raise NetworkError(
+            "input.threshold",
+            f"{entry.threshold} is outside {entry.minimum + 1}..{entry.maximum}",
+        )
+    if any(entry.zero_point):
+        raise NetworkError("input.threshold", "is of raw integers", "use zero points of 0")
 
 
 def _check_seed(where: str, seed: int, *, needed: bool) -> None:

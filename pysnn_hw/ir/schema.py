@@ -44,6 +44,11 @@ class InputPart(_Part):
         "a rate proportional to them; `events`: integers of its own for every timestep."
     )
     seed: Seed = Field(default=0, description="Of `bernoulli`; 0 for the others.")
+    threshold: Pixel | None = Field(
+        default=None,
+        description="Raw integers from here on are one unit event each, smaller ones none; only "
+        "with `constant` and zero points of 0.",
+    )
 
 
 class NeuronPart(_Part):

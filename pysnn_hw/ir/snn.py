@@ -49,6 +49,9 @@ class Input:
         every step has integers of its own, an image is (T, C, H, W); zeros are no events.
     seed
         Of the generator behind ``bernoulli``, 1..2**32 - 1; 0 for the others.
+    threshold
+        Of a ``constant`` input, if not None: every ``x`` from here on is a unit event and every
+        smaller one is none. Zero points are 0 then.
     """
 
     shape: Shape
@@ -57,10 +60,22 @@ class Input:
     maximum: int = 255
     encoding: Literal["constant", "bernoulli", "events"] = "constant"
     seed: int = 0
+    threshold: int | None = None
+
+    def values(self, images: Array) -> Array:
+        """What projections see of raw integers (..., C, H, W): int64 of that shape.
+
+        ``bernoulli`` events are drawn from these values.
+        """
+        if self.threshold is not None:
+            return np.asarray(images >= self.threshold, np.int64)
+        return np.asarray(images.astype(np.int64) - np.reshape(self.zero_point, (-1, 1, 1)))
 
     @property
     def range(self) -> tuple[int, int]:
-        """Smallest and largest value of ``x - zero_point`` over all channels."""
+        """Smallest and largest of the `values`, over all channels."""
+        if self.threshold is not None:
+            return 0, 1
         return self.minimum - max(self.zero_point), self.maximum - min(self.zero_point)
 
     @property

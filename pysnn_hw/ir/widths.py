@@ -78,6 +78,8 @@ def _source_range(net: FixedNetwork, projection: Projection, channels: int) -> t
         window = projection.pool.kernel[0] * projection.pool.kernel[1]
     zero = np.asarray(net.input.zero_point, np.int64)
     low, high = net.input.minimum - zero, net.input.maximum - zero
+    if net.input.threshold is not None:
+        low, high = np.zeros_like(zero), np.ones_like(zero)
     if net.input.encoding == "bernoulli":
         low, high = np.maximum(low, -1), np.minimum(high, 1)
     return window * low, window * high

@@ -54,8 +54,7 @@ class Activity:
 
         ``images`` are (N, C, H, W), or (N, T, C, H, W) for an input of events.
         """
-        zero = np.reshape(np.asarray(net.input.zero_point, np.int64), (-1, 1, 1))
-        values = images.astype(np.int64) - zero
+        values = net.input.values(images)
         if net.input.encoding != "events":
             values = values[:, None]
         if net.input.encoding == "bernoulli":

@@ -15,6 +15,7 @@ from pysnn_hw.config import ConvertOptions
 from pysnn_hw.errors import NetworkError
 from pysnn_hw.ir.file import load, save
 from pysnn_hw.ir.snn import Probe, Readout
+from pysnn_hw.plan import Schedule
 from tests.networks import random_images, random_network
 
 VERBS = (
@@ -305,6 +306,41 @@ def test_convert_then_inspect(cli, model, tmp_path):
     again = json.loads(cli("simulate", out_file, "--data", model[1], "--json")[1])
     assert again["accuracy"] == found["fixed_accuracy"]
     assert "correlation" in cli("convert", model[0], "--data", model[1], "-o", out_file)[1]
+
+
+def test_an_input_threshold_reaches_file_and_accuracy(cli, model, tmp_path):
+    out_file = tmp_path / "net.snn"
+    plainly = ("convert", model[0], "--data", model[1], "-o", out_file, "--json")
+    grey = json.loads(cli(*plainly)[1])
+    status, out, _ = cli(*plainly, "--input-threshold", 128)
+    assert status == 0
+    found, net = json.loads(out), load(out_file)
+    assert (net.input.threshold, net.input.event_range) == (128, (0, 1))
+    # The model itself is measured on what it sees, so what is left is lost by rounding alone.
+    assert found["populations"][0]["snn_correlation"] > 0.95
+    assert found["populations"] != grey["populations"]
+    assert json.loads(cli("inspect", out_file, "--json")[1])["input_threshold"] == 128
+    assert "one spike from 128 on" in cli("inspect", out_file)[1]
+    refused = cli(*plainly, "--input-threshold", 128, "--mean", 0.5)
+    assert refused[0] == 2
+    assert "needs a mean of 0" in refused[2]
+
+
+def test_simulate_follows_a_schedule(cli, network, tmp_path, monkeypatch):
+    file, seen = tmp_path / "schedule.json", []
+    board = ("--board", "ulx3s-85f")
+    assert cli("plan", network[0], *board, "--objective", "smallest", "-o", file)[0] == 0
+
+    def stop(net, schedule, *_):
+        seen.append(schedule)
+        raise NetworkError("here", "enough is known")
+
+    monkeypatch.setattr("pysnn_hw.api.simulation.run_verilated", stop)
+    arguments = ("simulate", network[0], *board, "--data", network[1], "--backend", "verilator")
+    assert cli(*arguments)[0] == 2
+    assert cli(*arguments, "--schedule", file)[0] == 2
+    planned, followed = seen
+    assert followed == Schedule.from_json(json.loads(file.read_text())) != planned
 
 
 CONVERSIONS = {

@@ -98,11 +98,10 @@ def largest_current(net: SnnNetwork, name: str, images: Array, training: HybridT
 
     unrolled = Unrolled(with_neuron(net, Neuron(strict=True)), training)
     rng = torch.Generator().manual_seed(training.seed)
-    zero = np.reshape(net.input.zero_point, (-1, 1, 1))
     found = -np.inf
     with torch.inference_mode():
         for first in range(0, len(images), BATCH):
-            x = images[first : first + BATCH].astype(np.int64) - zero
+            x = net.input.values(images[first : first + BATCH])
             batch = torch.from_numpy(x.astype(np.float32))
             found = max(found, unrolled.strongest(batch, rng, name, training.balance_steps))
     return found

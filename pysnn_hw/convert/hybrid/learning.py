@@ -91,7 +91,6 @@ class _Finetuning:
         self.net, self.training, self.progress = net, training, progress
         self.images = images
         self.targets = targets.astype(np.int64 if targets.ndim == 1 else np.float32)
-        self.zero = np.reshape(net.input.zero_point, (-1, 1, 1))
         order = np.random.default_rng(training.seed).permutation(len(images))
         aside = int(training.held_out * len(images))
         self.held_out, self.taught = order[:aside], np.sort(order[aside:])
@@ -164,7 +163,7 @@ class _Finetuning:
     def inputs(self, some: Array) -> torch.Tensor:
         import torch
 
-        return torch.from_numpy((self.images[some].astype(np.int64) - self.zero).astype(np.float32))
+        return torch.from_numpy(self.net.input.values(self.images[some]).astype(np.float32))
 
     def random(self, epoch: int) -> torch.Generator:
         import torch

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from pysnn_hw.convert import Preprocessing, convert
+from pysnn_hw.convert import Preprocessing, convert, quantize
 from pysnn_hw.convert.float_sim import simulate_float
 from pysnn_hw.convert.prepare import prepare
 from pysnn_hw.errors import DataError, ModelError, NetworkError
+from pysnn_hw.golden import simulate
 from pysnn_hw.ir.ann import AvgPool, GlobalAvgPool, MaxPool, evaluate
 from pysnn_hw.ir.check import check_network
 from pysnn_hw.ir.snn import INPUT
+from pysnn_hw.ir.widths import drive_interval
 from tests.unit.convert.ann_graphs import GRAPHS, Builder, images, plain
 
 PREPROCESSING = Preprocessing(mean=(0.2, 0.4), std=(0.5, 0.7))
@@ -95,6 +98,38 @@ def test_the_input_scaling_is_exact_inside_the_image(preprocessing):
     np.testing.assert_allclose(current, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
     assert net.input.zero_point == preprocessing.zero_point(2)
     assert net.projections[0].source == INPUT
+
+
+@pytest.mark.parametrize("std", [1.0, 0.5])
+def test_a_threshold_sends_what_the_model_sees_of_it(std):
+    graph, edge = plain(), int(np.sort(images().ravel())[images().size // 2])  # of some pixels
+    plainly = Preprocessing(std=(std,))
+    preprocessing = replace(plainly, threshold=edge)
+    net = convert(graph, images(), levels=8, calibration="max", preprocessing=preprocessing)
+    assert net.input.values(images()).max() == 1
+    scores = simulate_float(net, images()).scores
+    shown = np.where(images() >= edge, 255, 0)
+    np.testing.assert_array_equal(preprocessing.apply(images()), plainly.apply(shown))
+    prepared, absorbed = prepare(graph, plainly)
+    assert relative(scores, evaluate(prepared, absorbed.apply(shown))[0]) < 0.02
+    fixed = quantize(net, 8, images())
+    first = fixed.projections[0]
+    _, most = drive_interval(fixed, first)
+    assert most.tolist() == np.maximum(first.weight, 0).sum(axis=(1, 2, 3)).tolist()
+    np.testing.assert_array_equal(simulate(fixed, images()).scores, simulate(fixed, shown).scores)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"threshold": 0}, "must be in 1..255, not 0"),
+        ({"threshold": 256}, "must be in 1..255, not 256"),
+        ({"threshold": 9, "mean": (0.0, 0.1)}, "needs a mean of 0"),
+    ],
+)
+def test_a_threshold_that_cannot_be(changes, message):
+    with pytest.raises(ModelError, match=message):
+        Preprocessing(**changes)
 
 
 @pytest.mark.parametrize("pool", [AvgPool, MaxPool])

@@ -109,3 +109,25 @@ def test_augmentation_keeps_the_background_at_zero():
     assert float(moved[:, :, :5].abs().max()) == 0
     assert 10 < float(moved[0].sum()) < 22
     assert not torch.equal(moved[0], moved[1])
+
+
+def test_pixels_are_shown_as_0_or_1():
+    settings = Settings(Model.MNIST_MLP, 1, 0, (0.1, 0.1), input_threshold=192)
+    pixels = torch.arange(256) / np.float32(255)
+    shown = train_mnist.presented(pixels, settings)
+    assert shown.tolist() == [0.0] * 192 + [1.0] * 64
+    grey = Settings(Model.MNIST_MLP, 1, 0, (0.1, 0.1))
+    assert train_mnist.presented(pixels, grey) is pixels
+
+
+def test_learns_from_pixels_that_are_0_or_1(few, tmp_path):
+    options = {"epochs": 4, "input_threshold": 128, "checkpoint": tmp_path / "run.ckpt"}
+    train_mnist.main(few, model=Model.MNIST_MLP, out=tmp_path, **options)
+    figures = json.loads((tmp_path / "mnist_mlp.json").read_text())
+    assert figures["settings"]["input_threshold"] == 128
+    assert figures["results"]["float"]["accuracy"] > 0.6
+    data = load_dataset(few)
+    session = onnxruntime.InferenceSession(tmp_path / "mnist_mlp.onnx")
+    (scores,) = session.run(None, {"x": (data.x_test >= 128).astype(np.float32)})
+    accuracy = (scores.argmax(1) == data.y_test).mean()
+    assert accuracy == pytest.approx(figures["results"]["float"]["accuracy"], abs=2e-3)

@@ -16,6 +16,8 @@ SOURCES = [
     Input((2, 1, 1), (-3, 5), minimum=-8, maximum=7),
     Input((1, 1, 1), (9,), maximum=9),
     Input((5, 1, 2), (1, 0, 1, 0, 3), maximum=3),
+    Input((1, 2, 3), (0,), threshold=1),
+    Input((2, 2, 2), (0, 0), minimum=-8, maximum=7, threshold=-2),
 ]
 
 
@@ -29,6 +31,8 @@ def model(source, frames):
             pixel, c = divmod(k, channels)
             y, x = divmod(pixel, width)
             value = raw - source.zero_point[c]
+            if source.threshold is not None:
+                value = int(raw >= source.threshold)
             if value:
                 events.append({"kind": EventKind.SPIKE, "y": y, "x": x, "c": c, "value": value})
         events.append(MARKER)
@@ -37,12 +41,13 @@ def model(source, frames):
 
 
 def stimulus(source, rng, lengths):
-    """Frames with many values at, next to and far from the zero points."""
+    """Frames with many values at, next to and far from the zero points, or the threshold."""
     frames = []
     for length in lengths:
         frame = []
         for k in range(length):
             zero = source.zero_point[k % source.shape[0]]
+            zero = zero if source.threshold is None else source.threshold
             near = rng.choice([zero, zero, zero - 1, zero + 1, source.minimum, source.maximum])
             frame.append(min(max(near, source.minimum), source.maximum))
         frames.append(frame)
@@ -107,6 +112,8 @@ def test_status_waits_without_loss():
     [
         (Input((2, 1, 1), (0,)), 1, "zero_point must have one value for each of the 2"),
         (Input((1, 0, 1), (0,)), 1, "must not be empty"),
+        (Input((1, 1, 1), (0,), threshold=0), 1, "threshold must be above minimum"),
+        (Input((1, 1, 1), (0,), threshold=256), 1, "at most maximum, not 256"),
         (Input((1, 1, 1), (0,)), 0, "status_depth must be at least 1, not 0"),
     ],
 )

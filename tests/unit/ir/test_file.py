@@ -65,6 +65,13 @@ def test_tensors_are_small_integers(path):
     assert {str(x.dtype) for name, x in tensors.items() if name.startswith("n")} == {"int32"}
 
 
+def test_a_threshold_survives(net, tmp_path):
+    entry = replace(net.input, zero_point=(0,) * net.input.shape[0], threshold=net.input.maximum)
+    net = replace(net, input=entry)
+    save(net, tmp_path / "a.snn")
+    assert load(tmp_path / "a.snn").input.threshold == entry.threshold
+
+
 def test_extreme_weights_survive(net, tmp_path):
     last = net.projections[-1]
     weight = np.resize(np.array([-128, 127, 0]), last.weight.shape)
@@ -106,6 +113,18 @@ def test_save_refuses_provenance_that_is_not_json(net, tmp_path, value):
         ({"input__encoding": "bernoulli"}, r"input\.seed: 0 is outside"),
         ({"input__seed": 3}, r"input\.seed: is 3, but nothing is random"),
         ({"input__encoding": "events", "input__zero_point": [1]}, r"input\.zero_point: events"),
+        (
+            {"input__threshold": 0, "input__zero_point": [0]},
+            r"input\.threshold: 0 is outside 1\.\.",
+        ),
+        (
+            {"input__threshold": 1, "input__zero_point": [1]},
+            r"input\.threshold: is of raw integers",
+        ),
+        (
+            {"input__threshold": 1, "input__encoding": "events", "input__zero_point": [0]},
+            r"input\.threshold: the input is events",
+        ),
         ({"readout__mode": "count"}, r"readout\.mode: a readout that counts"),
         ({"readout__mode": "sampled"}, r"readout\.seed: 0 is outside"),
         ({"readout__mode": "sampled", "readout__seed": 1}, r"readout\.noise: 0 values"),
