@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pysnn_hw.ir.snn import FixedNetwork
@@ -48,6 +48,17 @@ def plan(
     problem = Problem(net, board, activity)
     found = _chosen(problem, net, board, activity, target_cycles, objective)
     return replace(found, advice=advise(problem, found))
+
+
+def plan_each(
+    net: FixedNetwork, board: Board, activity: Activity, objectives: Sequence[Objective]
+) -> list[Plan]:
+    """`plan` for each of several objectives, without advice.
+
+    What is common to them is worked out once: together they take little longer than one.
+    """
+    problem = Problem(net, board, activity)
+    return [_chosen(problem, net, board, activity, None, o) for o in objectives]
 
 
 def _chosen(
