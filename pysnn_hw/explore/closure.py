@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from pysnn_hw.explore.constraints import Constraints, Performance
 from pysnn_hw.explore.design_point import AS_PREDICTED, Correction, DesignPoint, Goal
@@ -20,11 +21,14 @@ class Built:
         Clock that the bitstream sets.
     cycles, latency_cycles
         Measured: from one image to the next, and from first integer to last score of a lone one.
+    facts
+        What else there is to tell of it, by name.
     """
 
     clock_hz: float
     cycles: float
     latency_cycles: float
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
