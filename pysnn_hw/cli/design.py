@@ -171,23 +171,13 @@ def _designs(result: DesignExploration) -> Iterator[Table | str]:
     yield from result.reasons
     if result.built is not None:
         yield f"bitstream: {result.built.flash_image or result.built.bitstream}"
-    yield f"{result.network} and {result.schedule} written; all {len(result.designs)} designs are on {result.page}"
+    yield f"{result.network} and {result.schedule} written"
+    yield f"all {len(result.designs)} designs are on {result.page}"
 
 
 def _builds(builds: tuple[BuiltDesign, ...]) -> Table:
-    columns = (
-        "built",
-        "board",
-        "plan",
-        "%",
-        "MHz",
-        "cycles",
-        "images/s",
-        "expected",
-        "LUT",
-        "BRAM",
-    )
-    rows = table("What was built", *columns, left=3)
+    figures = ("%", "MHz", "cycles", "images/s", "expected", "LUT", "BRAM")
+    rows = table("What was built", "candidate", "board", "plan", *figures, left=3)
     for b in builds:
         where = (b.design.name, b.design.board, b.design.plan_objective)
         accuracy = f"{_PERCENT * b.design.accuracy:.2f}"
