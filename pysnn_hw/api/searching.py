@@ -88,6 +88,12 @@ class Job:
         """Where candidates come from."""
         return Space.of(self.limits, self.options.methods, training=self.options.allow_training)
 
+    @property
+    def starters(self) -> list[Candidate]:
+        """Candidates to begin with."""
+        space = self.space
+        return space.starters_for_boards() if self.boards else space.starters()
+
     def measured_images(self, what: Subject) -> int:
         """Test images that candidates may be measured on: the first so many of ``what``."""
         return max(1, round(self.validation_share * len(what.images)))

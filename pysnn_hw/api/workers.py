@@ -50,7 +50,7 @@ def check_effort(options: SearchOptions) -> None:
 def try_candidates(job: Job, record: Study, progress: Progress) -> None:
     """Go on with a search, in as many processes as it has workers, until its trials are done."""
     record.recover()
-    record.plan(job.space.starters())
+    record.plan(job.starters)
     workers = job.options.workers
     if workers == 1:
         run_worker(job, progress)

@@ -51,7 +51,7 @@ def test_each_objective_is_planned_as_alone():
 
 
 def test_no_design_twice():
-    net = random_network(np.random.default_rng(3), timesteps=1, spike_max=1, depth=1, max_side=4)
+    net = random_network(np.random.default_rng(3), timesteps=1, spike_max=1, depth=1, max_side=5)
     images = random_images(np.random.default_rng(3), net, 4)
     found = designs_for(net, images, [load_board("icebreaker"), load_board("hx8k")])
     assert {d.board for d in found} == {"icebreaker", "hx8k"}
