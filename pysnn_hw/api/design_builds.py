@@ -11,7 +11,6 @@ from typing import Any
 
 from pysnn_hw.api.planning import planning
 from pysnn_hw.api.searching import Job, network_of, subject
-from pysnn_hw.api.simulation import run_verilated
 from pysnn_hw.api.stages.board import (
     BoardWork,
     build_stage,
@@ -30,6 +29,7 @@ from pysnn_hw.pipeline.runner import StageTime, run_stages
 from pysnn_hw.pipeline.stage import Stage
 from pysnn_hw.plan import load_board, plan_each
 from pysnn_hw.progress import Progress
+from pysnn_hw.verify import run_dataset
 
 LONE_IMAGES = 8
 """Images that are sent one by one, to measure the latency."""
@@ -182,15 +182,13 @@ def _lone_stage(work: BoardWork) -> Stage:
     target = work.file("latency.json")
 
     def run(progress: Progress) -> None:
-        images, found = work.source.dataset.x_test[:LONE_IMAGES], []
-        for k in range(len(images)):
-            lone, _ = run_verilated(
-                work.net, work.schedule, images[k : k + 1], work.file("verify"), _quiet
-            )
-            found.append(int(lone.latency[0]))
-            progress(work.source.stage_name("latency", work.board.name), k + 1, len(images))
-        document = {"images": len(found), "latency_cycles": sum(found) / len(found)}
-        write_json(target, document)
+        images = work.source.dataset.x_test[:LONE_IMAGES]
+        # As many runs as images: each finds its accelerator idle.
+        found = run_dataset(
+            work.net, work.schedule, images, folder=work.file("verify"), jobs=len(images)
+        )
+        latency = float(found.latency.mean())
+        write_json(target, {"images": len(images), "latency_cycles": latency})
 
     return Stage(
         work.source.stage_name("latency", work.board.name),
@@ -200,7 +198,3 @@ def _lone_stage(work: BoardWork) -> Stage:
         {"images": LONE_IMAGES},
         ("ir", "plan", "hdl", "golden", "verify", "data"),
     )
-
-
-def _quiet(what: str, done: int, total: int) -> None:
-    """The steps of one image are too short to tell of."""

@@ -97,8 +97,9 @@ def close(
 
     The best that should keep them comes first. What its build came to corrects what is predicted
     of the others on that board, up or down: if it falls short, the best that should still do is
-    next, and if the clock came out so well that a better one may do, that is. Where nothing should
-    keep the constraints, what would at the clock that place-and-route strives for is given a try.
+    next, and if the clock came out so well that a better one may do, that is. While nothing keeps
+    the constraints and nothing should, what should have by the first prediction is given a try, the
+    one with most to spare first; then what would at the clock that place-and-route strives for.
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ def next_point(
     constraints: Constraints,
     goal: Goal,
 ) -> DesignPoint | None:
-    """The best point not built yet that should keep ``constraints``, after ``attempts``."""
+    """The point to build after ``attempts``; None if there is nothing more to be had, see `close`."""
     built = [attempt.point for attempt in attempts]
     waiting = sorted((p for p in points if p not in built), key=lambda p: p.rank(goal))
     for p in waiting:
@@ -137,6 +138,11 @@ def next_point(
             return p
     if any(attempt.keeps(constraints) for attempt in attempts):
         return None
+    promised = [p for p in waiting if p.qualifies(constraints)]
+    if promised:
+        return min(
+            promised, key=lambda p: max(constraints.excess(p.expected()).values(), default=0)
+        )
     known = {a.point.design.board for a in attempts if a.built is not None}
     hopeful = (p for p in waiting if p.design.board not in known)
     return next((p for p in hopeful if p.qualifies(constraints, p.hope)), None)

@@ -49,7 +49,7 @@ def test_the_best_is_built_measured_and_not_built_again(tmp_path, monkeypatch):
 
     monkeypatch.setattr("pysnn_hw.api.stages.board.run_verb", never)
     monkeypatch.setattr("pysnn_hw.api.stages.board.run_verilated", never)
-    monkeypatch.setattr("pysnn_hw.api.design_builds.run_verilated", never)
+    monkeypatch.setattr("pysnn_hw.api.design_builds.run_dataset", never)
     again = api.explore(*arguments, ASKED)
     assert again.builds == found.builds
     assert again.chosen == found.chosen

@@ -79,7 +79,14 @@ def test_a_more_accurate_one_that_does_not_keep_up_is_not_taken():
 def test_nothing_keeps_the_bounds():
     factory = Factory(t1=0.1, t2=0.1, t3=0.1)
     assert run(factory) is None
-    assert factory.tried == [1]
+    # None should any more after the first; the one with most to spare is tried before the other.
+    assert factory.tried == [1, 3, 2]
+
+
+def test_one_bad_build_does_not_speak_for_all():
+    factory = Factory(t1=0.1)
+    assert run(factory) == 3
+    assert factory.tried == [1, 3]
 
 
 def test_no_more_builds_than_allowed():
