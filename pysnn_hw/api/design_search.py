@@ -274,7 +274,7 @@ def _failure(
     if not built:
         reason = closure.attempts[-1].problem
         return PlanError("explore", f"{many} could not be placed and routed ({reason})", hint)
-    closest, reached = min(built, key=lambda b: max(constraints.excess(b[1]).values()))
+    closest, reached = min(built, key=lambda b: constraints.worst(b[1]))
     short = " and ".join(constraints.shortfalls(reached))
     verdict = f"{many} comes to {constraints}" if done[1:] else f"{many} misses {constraints}"
     where = f"{closest.point.point.candidate.short} on {closest.point.design.board}"

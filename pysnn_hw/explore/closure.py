@@ -130,7 +130,7 @@ def next_point(
     constraints: Constraints,
     goal: Goal,
 ) -> DesignPoint | None:
-    """The point to build after ``attempts``; None if there is nothing more to be had, see `close`."""
+    """The point to build after ``attempts``, see `close`; None if there is nothing to be had."""
     built = [attempt.point for attempt in attempts]
     waiting = sorted((p for p in points if p not in built), key=lambda p: p.rank(goal))
     for p in waiting:
@@ -140,9 +140,7 @@ def next_point(
         return None
     promised = [p for p in waiting if p.qualifies(constraints)]
     if promised:
-        return min(
-            promised, key=lambda p: max(constraints.excess(p.expected()).values(), default=0)
-        )
+        return min(promised, key=lambda p: constraints.worst(p.expected()))
     known = {a.point.design.board for a in attempts if a.built is not None}
     hopeful = (p for p in waiting if p.design.board not in known)
     return next((p for p in hopeful if p.qualifies(constraints, p.hope)), None)

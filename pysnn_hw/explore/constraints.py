@@ -71,6 +71,10 @@ class Constraints:
             found["min_accuracy"] = (1 - performance.accuracy) / (1 - self.min_accuracy)
         return found
 
+    def worst(self, performance: Performance) -> float:
+        """The largest `excess`; 0 without bounds."""
+        return max(self.excess(performance).values(), default=0.0)
+
     def missed(self, performance: Performance) -> tuple[str, ...]:
         """Names of the bounds that are not kept."""
         return tuple(n for n, times in self.excess(performance).items() if times > 1 + ROUNDING)

@@ -136,7 +136,7 @@ def contenders(
     possible = dict.fromkeys(p.trial for p in points if _may_qualify(p, constraints))
     nearest = sorted(
         (p for p in points if p.design.fits),
-        key=lambda p: max(constraints.excess(p.expected()).values(), default=0.0),
+        key=lambda p: constraints.worst(p.expected()),
     )
     turns = chain.from_iterable(zip_longest(likely, possible))
     order = dict.fromkeys([*turns, *(p.trial for p in nearest)])

@@ -58,7 +58,7 @@ def why_unmet(points: Sequence[DesignPoint], constraints: Constraints, goal: Goa
     )
     closest = min(
         fitting,
-        key=lambda p: (max(constraints.excess(p.expected()).values(), default=0), p.rank(goal)),
+        key=lambda p: (constraints.worst(p.expected()), p.rank(goal)),
     )
     short = " and ".join(constraints.shortfalls(closest.expected()))
     said = " or ".join(bound(name, getattr(constraints, name)) for name in binding)
