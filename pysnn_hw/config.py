@@ -18,6 +18,7 @@ Backend = Literal["golden", "verilator"]
 Ports = Literal["stream", "axi"]
 Price = Literal["sops", "cycles"]
 Objective = Literal["balanced", "throughput", "latency", "smallest"]
+Goal = Literal["accuracy", "throughput", "latency", "smallest"]
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,46 @@ class SearchOptions:
     training_images: int = 16000
     workers: int = 1
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class ExploreOptions:
+    """What ``explore`` is asked for.
+
+    Attributes
+    ----------
+    boards
+        Names or ``.toml`` files; any of them will do.
+    objective
+        What the design is to be best in: most ``accuracy``, most images per second
+        (``throughput``), least ``latency``, or the ``smallest`` (board, then share of it). All but
+        the first need ``min_accuracy``.
+    min_images_per_s, max_latency_us, min_accuracy
+        Bounds on accelerator and network; accuracy is a fraction of 1. None leaves one open.
+    build
+        Whether to build what is chosen, and to go on until what was built keeps the bounds.
+    max_builds
+        Designs to build at most.
+    simulated_images
+        Test images that the cycles of a built design are measured on, Verilated.
+    validation_share
+        Share of the test images that the choice rests on; the others say afterwards how accurate
+        the chosen network is.
+    search
+        What to choose from, and how thoroughly; its bounds on cost, ``tolerance``, ``cheapest`` and
+        ``board`` play no part.
+    """
+
+    boards: tuple[str, ...]
+    objective: Goal = "accuracy"
+    min_images_per_s: float | None = None
+    max_latency_us: float | None = None
+    min_accuracy: float | None = None
+    build: bool = False
+    max_builds: int = 4
+    simulated_images: int = 200
+    validation_share: float = 0.5
+    search: SearchOptions = field(default_factory=SearchOptions)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pysnn_hw.api.comparison import compare
     from pysnn_hw.api.compilation import compile, demo
     from pysnn_hw.api.conversion import convert
+    from pysnn_hw.api.design_search import explore
     from pysnn_hw.api.devices import boards, flash, run
     from pysnn_hw.api.exchange import export_nir, import_nir
     from pysnn_hw.api.exploration import auto
@@ -35,6 +36,7 @@ _MODULES = {
     "compile": "compilation",
     "convert": "conversion",
     "demo": "compilation",
+    "explore": "design_search",
     "export_nir": "exchange",
     "flash": "devices",
     "generate": "generation",
@@ -55,6 +57,7 @@ __all__ = [
     "compile",
     "convert",
     "demo",
+    "explore",
     "export_nir",
     "flash",
     "generate",

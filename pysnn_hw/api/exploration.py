@@ -3,26 +3,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pysnn_hw.api.explored import Exploration, ExploredPoint, conclude
-from pysnn_hw.api.searching import Job, finish_one, run_worker, subject, tell
+from pysnn_hw.api.searching import Job, subject
+from pysnn_hw.api.workers import SEARCH_SHARE, check_effort, measure_best, try_candidates
 from pysnn_hw.config import ModelOptions, SearchOptions
-from pysnn_hw.errors import ModelError, ToolError
-from pysnn_hw.explore import Study, finalists
+from pysnn_hw.explore import finalists
 from pysnn_hw.progress import Progress, silent
 
 __all__ = ["Exploration", "ExploredPoint", "auto"]
-
-SEARCH_SHARE = 0.75
-"""Of the time, the part after which no other candidate is begun."""
-POLL_S = 0.5
 
 
 def auto(
@@ -61,7 +53,7 @@ def auto(
     """
     start = time.time()
     options, folder = options or SearchOptions(), Path(output)
-    _check(options)
+    check_effort(options)
     timeout = math.inf if options.timeout is None else options.timeout
     job = Job(
         str(model),
@@ -75,79 +67,15 @@ def auto(
     ).named
     try:
         with job.open() as record:
-            record.recover()
-            record.plan(job.space.starters())
-            _search(job, record, progress)
-            _finish(job, record, progress)
+            try_candidates(job, record, progress)
+            best = finalists(
+                record.counting(),
+                job.limits,
+                tolerance=options.tolerance,
+                price=options.cheapest,
+                count=options.finalists,
+            )
+            measure_best(job, best, progress)
             return conclude(job, record.counting(), folder, start)
     finally:
         subject.cache_clear()
-
-
-def _check(options: SearchOptions) -> None:
-    for name, value in (
-        ("trials", options.trials),
-        ("images", options.images),
-        ("final images", options.final_images or 1),
-        ("finalists", options.finalists),
-        ("workers", options.workers),
-        ("calibration images", options.calibration_images),
-        ("training images", options.training_images),
-    ):
-        if value < 1:
-            raise ModelError(name, f"must be at least 1, not {value}")
-    if options.timeout is not None and not options.timeout > 0:
-        raise ModelError("timeout", f"must be positive, not {options.timeout:g}")
-    if options.workers > 1 and importlib.util.find_spec("joblib") is None:
-        raise ToolError("joblib", "is needed for workers", "pip install 'pysnn-hw[explore]'")
-
-
-def _search(job: Job, record: Study, progress: Progress) -> None:
-    workers = job.options.workers
-    if workers == 1:
-        run_worker(job, progress)
-        return
-    from joblib import Parallel, delayed
-
-    with _watched(job, record, progress):
-        Parallel(n_jobs=workers)(delayed(run_worker)(job) for _ in range(workers))
-
-
-def _finish(job: Job, record: Study, progress: Progress) -> None:
-    options = job.options
-    best = finalists(
-        record.counting(),
-        job.limits,
-        tolerance=options.tolerance,
-        price=options.cheapest,
-        count=options.finalists,
-    )
-    if options.workers == 1:
-        done: Iterator[bool] = (finish_one(job, one) for one in best)
-    else:
-        from joblib import Parallel, delayed
-
-        pool = Parallel(n_jobs=options.workers, return_as="generator_unordered")
-        done = pool(delayed(finish_one)(job, one) for one in best)
-    progress("measure the best", 0, len(best))
-    for k, _ in enumerate(done):
-        progress("measure the best", k + 1, len(best))
-
-
-@contextmanager
-def _watched(job: Job, record: Study, progress: Progress) -> Iterator[None]:
-    """Tell how far other processes are, while they work."""
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(POLL_S):
-            tell(progress, record.counting(), job.options.trials)
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-    tell(progress, record.counting(), job.options.trials)

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from pysnn_hw.api.searching import Job, network_of
 from pysnn_hw.errors import ModelError
-from pysnn_hw.explore import Point, choose, pareto
+from pysnn_hw.explore import Candidate, Point, choose, pareto
 from pysnn_hw.explore.energy import ACCUMULATE_PJ, MAC_PJ, dense_pj
 from pysnn_hw.explore.record import Record
 from pysnn_hw.ir.file import save
 from pysnn_hw.pipeline.files import write_json, write_text
 from pysnn_hw.report.exploration import SearchPoint, SearchReport, render_search
+
+KNOBS = tuple(field.name for field in fields(Candidate))
+"""What a candidate is made of."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,7 @@ class ExploredPoint:
     @property
     def name(self) -> str:
         """Its knobs in a line; those at their usual place are left out."""
-        text = f"{self.method} T={self.timesteps} n={self.levels} {self.weight_bits} bit "
-        text += self.thresholds
-        text += "" if self.tau == 0.5 else f" tau={self.tau:g}"
-        text += "" if self.bias_correction else " uncorrected"
-        return text + (f" activity={self.activity:g}" if self.activity else "")
+        return Candidate(**{knob: getattr(self, knob) for knob in KNOBS}).short
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,26 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from pysnn_hw.api.conversion import calibration_images, preprocessing
 from pysnn_hw.api.sample import spread
 from pysnn_hw.api.stages.network import Source
 from pysnn_hw.config import CompileOptions, ModelOptions, SearchOptions
-from pysnn_hw.explore import Candidate, Limits, Rules, Space, Study, Subject, measure_finally
+from pysnn_hw.explore import (
+    Candidate,
+    Limits,
+    Rules,
+    Space,
+    Study,
+    Subject,
+    measure_finally,
+    predict,
+    predict_designs,
+)
 from pysnn_hw.explore.record import Record
-from pysnn_hw.explore.search import search
+from pysnn_hw.explore.search import Predict, search
 from pysnn_hw.ir.file import load, save
 from pysnn_hw.ir.snn import FixedNetwork
 from pysnn_hw.pipeline.files import source_hash, tree_hash
@@ -42,6 +52,10 @@ class Job:
         For networks and locks.
     search_deadline, deadline
         When to begin no other candidate, and no other measurement; `time.time` seconds.
+    boards
+        For which designs are planned; without any, cycles alone are predicted (`predict`).
+    validation_share
+        Share of the test images that candidates are measured on.
     fingerprint
         Of everything that a measurement depends on; `named` fills it in.
     """
@@ -54,6 +68,8 @@ class Job:
     folder: str
     search_deadline: float
     deadline: float
+    boards: tuple[str, ...] = ()
+    validation_share: float = 1.0
     fingerprint: str = ""
 
     @property
@@ -71,6 +87,16 @@ class Job:
     def space(self) -> Space:
         """Where candidates come from."""
         return Space.of(self.limits, self.options.methods, training=self.options.allow_training)
+
+    @property
+    def starters(self) -> list[Candidate]:
+        """Candidates to begin with."""
+        space = self.space
+        return space.starters_for_boards() if self.boards else space.starters()
+
+    def measured_images(self, what: Subject) -> int:
+        """Test images that candidates may be measured on: the first so many of ``what``."""
+        return max(1, round(self.validation_share * len(what.images)))
 
     def network_file(self, candidate: Candidate) -> Path:
         """Where the network of a candidate is kept."""
@@ -114,8 +140,7 @@ def subject(job: Job) -> Subject:
 def run_worker(job: Job, progress: Progress = silent) -> None:
     """Try candidates until the search is over."""
     what = subject(job)
-    board = None if job.options.board is None else load_board(job.options.board)
-    rules = Rules(rungs(job.options.images, len(what.images)), job.limits)
+    rules = Rules(rungs(job.options.images, job.measured_images(what)), job.limits)
 
     def keep(candidate: Candidate, net: FixedNetwork) -> None:
         save(net, job.network_file(candidate))
@@ -136,11 +161,19 @@ def run_worker(job: Job, progress: Progress = silent) -> None:
             what,
             rules,
             trials=job.options.trials,
-            board=board,
+            predict=_predictor(job, what),
             over=over,
             keep=keep,
             after=after,
         )
+
+
+def _predictor(job: Job, what: Subject) -> Predict:
+    if job.boards:
+        boards = [load_board(board) for board in job.boards]
+        return partial(predict_designs, images=what.calibration, boards=boards)
+    board = None if job.options.board is None else load_board(job.options.board)
+    return partial(predict, images=what.calibration, board=board)
 
 
 def tell(progress: Progress, records: list[Record], trials: int) -> None:
@@ -163,7 +196,8 @@ def finish_one(job: Job, record: Record) -> bool:
     if record.candidate is None or time.time() >= job.deadline:
         return False
     what = subject(job)
-    images = min(job.options.final_images or len(what.images), len(what.images))
+    most = job.measured_images(what)
+    images = min(job.options.final_images or most, most)
     if record.final is None or record.final.tally.images < images:
         net = network_of(job, record.candidate)
         point = measure_finally(record, net, what, images)
@@ -179,6 +213,7 @@ def _source(job: Job) -> Source:
 def _fingerprint(job: Job) -> str:
     source, o = _source(job), job.options
     board = None if o.board is None else repr(load_board(o.board))
+    boards = sorted(repr(load_board(board)) for board in job.boards)
     parts = [
         tree_hash([*source.model_files, *source.data_files]),
         source_hash(ROOMS),
@@ -186,5 +221,6 @@ def _fingerprint(job: Job) -> str:
         asdict(job.limits),
         job.space.methods,
         [o.images, o.calibration_images, o.training_images if o.allow_training else 0, board],
+        [boards, job.validation_share],
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pysnn_hw import __version__
-from pysnn_hw.cli import device, exchange, explore, flow, hardware, network
+from pysnn_hw.cli import design, device, exchange, explore, flow, hardware, network
 
 _OVERVIEW = """From a trained network to a verified spiking accelerator and its bitstream.
 
@@ -49,6 +49,7 @@ _WHOLE, _STEPS, _BOARD = "The whole way", "Step by step", "Boards and tools"
 app.command(rich_help_panel=_WHOLE)(flow.demo)
 app.command("compile", rich_help_panel=_WHOLE)(flow.compile_)
 app.command(rich_help_panel=_WHOLE)(flow.check)
+app.command(rich_help_panel=_WHOLE)(design.explore)
 app.command(rich_help_panel=_WHOLE)(explore.auto)
 app.command(rich_help_panel=_WHOLE)(explore.compare)
 app.command(rich_help_panel=_STEPS)(network.convert)

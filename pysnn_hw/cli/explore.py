@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pysnn_hw.cli import options
+from pysnn_hw.cli import options, search
 from pysnn_hw.cli.console import answer, table, working
 from pysnn_hw.config import CompareOptions, Price, SearchOptions
 
 if TYPE_CHECKING:
     from pysnn_hw.api.comparison import Compared
     from pysnn_hw.api.exploration import Exploration, ExploredPoint
-
-_BOUNDS, _EFFORT = "Bounds", "Effort"
 
 
 def auto(
@@ -27,88 +25,40 @@ def auto(
     output: options.Folder,
     max_cycles: Annotated[
         float | None,
-        typer.Option(help="Most predicted cycles per image.", min=1, rich_help_panel=_BOUNDS),
+        typer.Option(help="Most predicted cycles per image.", min=1, rich_help_panel=search.BOUNDS),
     ] = None,
     max_sops: Annotated[
         float | None,
-        typer.Option(help="Most synaptic operations per image.", min=1, rich_help_panel=_BOUNDS),
+        typer.Option(
+            help="Most synaptic operations per image.", min=1, rich_help_panel=search.BOUNDS
+        ),
     ] = None,
-    max_timesteps: Annotated[
-        int, typer.Option(help="Largest T.", min=1, max=4096, rich_help_panel=_BOUNDS)
-    ] = 8,
-    max_levels: Annotated[
-        int, typer.Option(help="Most bits n of a spike.", min=1, max=8, rich_help_panel=_BOUNDS)
-    ] = 6,
-    max_weight_bits: Annotated[
-        int, typer.Option(help="Most bits of a weight.", min=3, max=8, rich_help_panel=_BOUNDS)
-    ] = 8,
+    max_timesteps: search.MaxTimesteps = 8,
+    max_levels: search.MaxLevels = 6,
+    max_weight_bits: search.MaxWeightBits = 8,
     tolerance: Annotated[
         float,
         typer.Option(
             help="Points of accuracy that may be lost; the cheapest point within them is chosen.",
-            rich_help_panel=_BOUNDS,
+            rich_help_panel=search.BOUNDS,
         ),
     ] = 0.5,
     cheapest: Annotated[
-        Price, typer.Option(help="What the choice is cheapest in.", rich_help_panel=_BOUNDS)
+        Price, typer.Option(help="What the choice is cheapest in.", rich_help_panel=search.BOUNDS)
     ] = "sops",
     board: options.OptionalBoard = None,
-    methods: Annotated[
-        str,
-        typer.Option(
-            metavar="A,B,C", help="Only these methods; by default all.", rich_help_panel=_EFFORT
-        ),
-    ] = "",
-    allow_training: Annotated[
-        bool,
-        typer.Option(help="Also methods that train the weights.", rich_help_panel=_EFFORT),
-    ] = False,
-    trials: Annotated[
-        int, typer.Option(help="Candidates to try.", min=1, rich_help_panel=_EFFORT)
-    ] = 40,
-    timeout: Annotated[
-        float | None,
-        typer.Option(help="Seconds that all may take.", min=1, rich_help_panel=_EFFORT),
-    ] = None,
-    study: Annotated[
-        str | None,
-        typer.Option(
-            help="File or database URL of the record; by default study.db in the output folder.",
-            rich_help_panel=_EFFORT,
-        ),
-    ] = None,
-    workers: Annotated[
-        int, typer.Option(help="Processes side by side.", min=1, rich_help_panel=_EFFORT)
-    ] = 1,
-    images: Annotated[
-        int,
-        typer.Option(
-            help="Test images that a candidate sees at most.", min=1, rich_help_panel=_EFFORT
-        ),
-    ] = 1000,
-    final_images: Annotated[
-        int | None,
-        typer.Option(
-            help="Test images of the last measurement; by default all.",
-            min=1,
-            rich_help_panel=_EFFORT,
-        ),
-    ] = None,
-    finalists: Annotated[
-        int,
-        typer.Option(help="Points to measure on those.", min=1, rich_help_panel=_EFFORT),
-    ] = 8,
-    calibration_images: Annotated[
-        int,
-        typer.Option(help="Training images for thresholds.", min=1, rich_help_panel=_EFFORT),
-    ] = 1000,
-    training_images: Annotated[
-        int,
-        typer.Option(
-            help="Training images for methods that train.", min=1, rich_help_panel=_EFFORT
-        ),
-    ] = 16000,
-    seed: Annotated[int, typer.Option(help="Of the search.", min=0, rich_help_panel=_EFFORT)] = 0,
+    methods: search.Methods = "",
+    allow_training: search.AllowTraining = False,
+    trials: search.Trials = 40,
+    timeout: search.Timeout = None,
+    study: search.Study = None,
+    workers: search.Workers = 1,
+    images: search.Images = 1000,
+    final_images: search.FinalImages = None,
+    finalists: search.Finalists = 8,
+    calibration_images: search.CalibrationImages = 1000,
+    training_images: search.TrainingImages = 16000,
+    seed: search.Seed = 0,
     scale: options.Scale = 255.0,
     mean: options.Mean = "",
     std: options.Std = "",

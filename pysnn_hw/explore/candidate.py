@@ -72,6 +72,15 @@ class Candidate:
         """Inverse of `to_json`."""
         return Candidate(**document)
 
+    @property
+    def short(self) -> str:
+        """Its knobs for a table; those at their usual place are left out."""
+        text = f"{self.method} T={self.timesteps} n={self.levels} {self.weight_bits} bit "
+        text += self.thresholds
+        text += "" if self.tau == 0.5 else f" tau={self.tau:g}"
+        text += "" if self.bias_correction else " uncorrected"
+        return text + (f" activity={self.activity:g}" if self.activity else "")
+
     def __str__(self) -> str:
         start = "" if self.tau == 0.5 else f", tau = {self.tau:g}"
         corrected = "" if self.bias_correction else ", biases as they are"

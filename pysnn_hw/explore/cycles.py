@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pysnn_hw.errors import PlanError
+from pysnn_hw.explore.design import Design, activity_of, designs_for
 from pysnn_hw.golden import simulate
 from pysnn_hw.ir.snn import Array, FixedNetwork
-from pysnn_hw.plan import Activity, Board, plan, simple_schedule
+from pysnn_hw.plan import Board, plan, simple_schedule
 from pysnn_hw.plan.activity import core_cycles
 
 NOMINAL_LANES = 8
 """Output channels side by side of a nominal core; all taps of a kernel are done at once."""
-ACTIVITY_IMAGES = 8
-"""Images whose spikes the cycles are predicted for: intervals differ little between images."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,26 @@ class Prediction:
         What the figure rests on, for the reader.
     fits
         Whether the board holds the network; True where none is named.
+    designs
+        What boards would make of it, where that was asked for (`predict_designs`).
     """
 
     cycles: float
     basis: str
     fits: bool = True
+    designs: tuple[Design, ...] = ()
+
+    def no_dearer(self, other: Prediction) -> bool:
+        """Whether it is at least as good as ``other``: in all that boards make of it, if known."""
+        if other.designs:
+            return all(any(mine.no_dearer(d) for mine in self.designs) for d in other.designs)
+        return self.cycles <= other.cycles
+
+    @staticmethod
+    def from_json(document: Mapping[str, Any]) -> Prediction:
+        """Inverse of `dataclasses.asdict`."""
+        designs = tuple(Design.from_json(d) for d in document.get("designs", ()))
+        return Prediction(**{**document, "designs": designs})
 
 
 def predict(net: FixedNetwork, images: Array, board: Board | None = None) -> Prediction:
@@ -44,11 +60,7 @@ def predict(net: FixedNetwork, images: Array, board: Board | None = None) -> Pre
     the pace, whatever it would cost. Where hardware has no core for a network, its SOPs divided by
     the lanes.
     """
-    sample = images[:ACTIVITY_IMAGES]
-    result = simulate(net, sample, trace=True)
-    if result.trace is None:
-        raise PlanError("activity", "the simulator kept no trace")
-    activity = Activity.of(net, sample, result.trace.spikes)
+    activity = activity_of(net, images)
     try:
         if board is not None:
             planned = plan(net, board, activity)
@@ -56,6 +68,22 @@ def predict(net: FixedNetwork, images: Array, board: Board | None = None) -> Pre
         schedule = simple_schedule(net, lanes=NOMINAL_LANES, banked=True)
         busiest = max(core_cycles(net, schedule, activity, c).total for c in schedule.cores)
     except PlanError:
+        result = simulate(net, images[: activity.images])
         sops = sum(float(counts.mean()) for counts in result.sops.values())
         return Prediction(sops / NOMINAL_LANES, f"SOPs / {NOMINAL_LANES}", board is None)
     return Prediction(busiest, f"nominal cores, {NOMINAL_LANES} channels at a time")
+
+
+def predict_designs(net: FixedNetwork, images: Array, boards: Sequence[Board]) -> Prediction:
+    """Predict what each of ``boards`` makes of ``net`` on ``images``; see `design.designs_for`.
+
+    The cycles are those of the design that gives most images per second, among those that fit.
+
+    Raises
+    ------
+    PlanError
+        If hardware has no core for the network.
+    """
+    designs = designs_for(net, images, boards)
+    fastest = max(designs, key=lambda d: (d.fits, d.images_per_s))
+    return Prediction(fastest.cycles, f"plan for {fastest.board}", fastest.fits, designs)

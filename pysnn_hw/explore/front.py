@@ -40,6 +40,18 @@ class Point:
         """SOPs or cycles per image."""
         return self.tally.sops_per_image if of == "sops" else self.prediction.cycles
 
+    @property
+    def costs(self) -> tuple[float, float]:
+        """What a search keeps low beside the loss: SOPs and cycles per image.
+
+        Where boards were planned for: microseconds per image of the fastest design and the share
+        of its board of the smallest; of those that fit, if any does.
+        """
+        designs = [d for d in self.prediction.designs if d.fits] or self.prediction.designs
+        if not designs:
+            return self.tally.sops_per_image, self.prediction.cycles
+        return min(1e6 / d.images_per_s for d in designs), min(d.share for d in designs)
+
     def within(self, limits: Limits) -> bool:
         """Whether the limits of cost hold, and the board holds the network."""
         cycles, sops = limits.cycles, limits.sops

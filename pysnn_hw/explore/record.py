@@ -96,6 +96,6 @@ def point_from_json(document: Mapping[str, Any]) -> Point:
     return Point(
         Candidate.from_json(document["candidate"]),
         Tally.from_json(document["tally"]),
-        Prediction(**document["prediction"]),
+        Prediction.from_json(document["prediction"]),
         document["energy_pj"],
     )

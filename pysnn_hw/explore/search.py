@@ -11,7 +11,7 @@ import numpy as np
 
 from pysnn_hw.errors import PysnnError
 from pysnn_hw.explore.candidate import Candidate
-from pysnn_hw.explore.cycles import Prediction, predict
+from pysnn_hw.explore.cycles import Prediction
 from pysnn_hw.explore.energy import spiking_pj
 from pysnn_hw.explore.front import Point, Price, choose, pareto
 from pysnn_hw.explore.measure import Tally
@@ -20,7 +20,6 @@ from pysnn_hw.explore.space import Limits
 from pysnn_hw.explore.study import Study, Trial
 from pysnn_hw.explore.subject import Subject
 from pysnn_hw.ir.snn import FixedNetwork
-from pysnn_hw.plan import Board
 
 NEAR = 2.0
 """Standard errors within which two measurements are not told apart."""
@@ -45,6 +44,9 @@ class Rules:
     max_loss: float = 10.0
 
 
+Predict = Callable[[FixedNetwork], Prediction]
+"""Says what a network will cost in hardware."""
+
 Keep = Callable[[Candidate, FixedNetwork], None]
 """Told of every network that went through the last rung."""
 
@@ -55,7 +57,7 @@ def search(
     rules: Rules,
     *,
     trials: int,
-    board: Board | None = None,
+    predict: Predict,
     over: Callable[[], bool],
     keep: Keep,
     after: Callable[[], None],
@@ -70,8 +72,8 @@ def search(
         How thoroughly to look.
     trials
         How many candidates all processes together may claim.
-    board
-        Whose planner predicts cycles, see `cycles.predict`.
+    predict
+        Says what a network will cost in hardware, see `cycles`.
     over
         Asked before each candidate.
     keep
@@ -83,7 +85,7 @@ def search(
         trial = study.claim(trials)
         if trial is None:
             return
-        _run(trial, study, subject, rules, board, keep)
+        _run(trial, study, subject, rules, predict, keep)
         after()
 
 
@@ -92,12 +94,12 @@ def _run(
     study: Study,
     subject: Subject,
     rules: Rules,
-    board: Board | None,
+    predict: Predict,
     keep: Keep,
 ) -> None:
     try:
         net = subject.network(trial.candidate)
-        prediction = predict(net, subject.calibration, board)
+        prediction = predict(net)
     except PysnnError as e:
         trial.fail(str(e))
         return
@@ -151,9 +153,9 @@ def why_stop(point: Point, rung: int, others: Sequence[Record], rules: Rules) ->
             continue
         same = other.rungs[rung]
         gap = tally.loss - same.loss
-        cheaper = (
-            same.sops_per_image <= tally.sops_per_image
-            and other.point.prediction.cycles <= point.prediction.cycles
+        # Operations cost nothing beyond what designs say of speed and size.
+        cheaper = other.point.prediction.no_dearer(point.prediction) and (
+            bool(point.prediction.designs) or same.sops_per_image <= tally.sops_per_image
         )
         if cheaper and gap > NEAR * math.hypot(tally.loss_error, same.loss_error) / 2:
             return f"clearly worse than trial {other.number}, and not cheaper"

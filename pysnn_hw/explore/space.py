@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
+from itertools import chain, product
 from typing import Any, Protocol
 
 from pysnn_hw.convert.quantisation import MAX_BITS
@@ -27,6 +27,8 @@ LAYERWISE: tuple[Method, ...] = ("ecc",)
 LEAST_CODES, MOST_CODES = 3, 255
 """A neuron counts to T (2**n - 1) in an inference: fewer say too little, more are of no use."""
 LEAST_WEIGHT_BITS = 3
+FEW_WEIGHT_BITS = 4
+"""What a small board may have room for where it has none for more."""
 TAUS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Initial membranes worth trying: a half rounds best, less than that saves spikes."""
 ACTIVITIES = (0.0, 0.15, 0.25, 0.35, 0.5, 1.0)
@@ -222,3 +224,9 @@ class Space:
         ]
         known = set(self.candidates())
         return [c for c in dict.fromkeys(wished) if c in known]
+
+    def starters_for_boards(self) -> list[Candidate]:
+        """`starters`, each followed by the same with few weight bits: a board is soon full."""
+        few = min(FEW_WEIGHT_BITS, self.limits.weight_bits)
+        pairs = ((c, replace(c, weight_bits=few)) for c in self.starters())
+        return list(dict.fromkeys(chain.from_iterable(pairs)))

@@ -243,8 +243,7 @@ class Trial:
     def finish(self, point: Point, stopped: str = "") -> None:
         """Close the trial with what was measured, and why it was stopped early if it was."""
         self._set(point=point_to_json(point), stopped=stopped)
-        values = (point.tally.loss, point.tally.sops_per_image, point.prediction.cycles)
-        self._study.tell(self._trial, values)
+        self._study.tell(self._trial, (point.tally.loss, *point.costs))
 
     def fail(self, problem: str) -> None:
         """Close the trial because there is no such network."""

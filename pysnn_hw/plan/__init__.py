@@ -4,8 +4,9 @@
 from pysnn_hw.plan.activity import Activity
 from pysnn_hw.plan.board import Board, list_boards, load_board
 from pysnn_hw.plan.budget import Shortfall
-from pysnn_hw.plan.planner import plan
+from pysnn_hw.plan.planner import plan, plan_each
 from pysnn_hw.plan.prediction import Plan, evaluate
+from pysnn_hw.plan.problem import Objective
 from pysnn_hw.plan.schedule import CorePlan, InputPort, Schedule, simple_schedule
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Board",
     "CorePlan",
     "InputPort",
+    "Objective",
     "Plan",
     "Schedule",
     "Shortfall",
@@ -20,5 +22,6 @@ __all__ = [
     "list_boards",
     "load_board",
     "plan",
+    "plan_each",
     "simple_schedule",
 ]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pysnn_hw.ir.snn import FixedNetwork
@@ -55,6 +55,17 @@ def plan(
     found = detailed(net, rough(net, layouts[0], board, activity), activity)
     found = replace(found, remedies=remedies(net, layouts, board))
     return replace(found, advice=ways_out(net, found))
+
+
+def plan_each(
+    net: FixedNetwork, board: Board, activity: Activity, objectives: Sequence[Objective]
+) -> list[Plan]:
+    """`plan` for each of several objectives, without advice.
+
+    What is common to them is worked out once: together they take little longer than one.
+    """
+    problem = Problem(net, board, activity)
+    return [_chosen(problem, net, board, activity, None, o) for o in objectives]
 
 
 def _chosen(

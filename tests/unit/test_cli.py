@@ -21,6 +21,7 @@ from tests.networks import random_images, random_network
 VERBS = (
     *("auto", "boards", "build", "check", "compare", "compile", "convert", "demo"),
     *(
+        "explore",
         "export-nir",
         "flash",
         "generate",

@@ -4,7 +4,8 @@
 import numpy as np
 import pytest
 
-from pysnn_hw.explore.cycles import ACTIVITY_IMAGES, NOMINAL_LANES, predict
+from pysnn_hw.explore.cycles import NOMINAL_LANES, predict
+from pysnn_hw.explore.design import ACTIVITY_IMAGES
 from pysnn_hw.explore.energy import dense_pj, sop_pj, spiking_pj
 from pysnn_hw.golden import simulate
 from pysnn_hw.ir.snn import Input, Population, Projection, SnnNetwork

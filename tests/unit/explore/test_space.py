@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Which candidates there are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -91,3 +93,13 @@ def test_a_candidate_is_json():
     assert str(candidate) == (
         "signed, T = 4, n = 3, 6-bit weights, thresholds by max, tau = 0.4, biases as they are"
     )
+
+
+def test_boards_are_begun_with_few_bits_too():
+    space = Space.of(Limits(timesteps=1), ("rate",))
+    found = space.starters_for_boards()
+    assert found[:2] == [space.starters()[0], replace(space.starters()[0], weight_bits=4)]
+    assert set(space.starters()) <= set(found) <= set(space.candidates())
+    assert len(set(found)) == len(found)
+    three = Space.of(Limits(timesteps=1, weight_bits=3), ("rate",))
+    assert three.starters_for_boards() == three.starters()

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Design points of a search, built and measured by the stages of ``compile``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pysnn_hw.api.planning import planning
+from pysnn_hw.api.searching import Job, network_of, subject
+from pysnn_hw.api.stages.board import (
+    BoardWork,
+    build_stage,
+    generate_stage,
+    simulate_stage,
+)
+from pysnn_hw.api.stages.network import Source
+from pysnn_hw.build.toolchain import find_toolchain
+from pysnn_hw.config import CompileOptions
+from pysnn_hw.errors import ToolError
+from pysnn_hw.explore import Attempt, Built, DesignPoint, Tally
+from pysnn_hw.explore.design import ACTIVITY_IMAGES, activity_of
+from pysnn_hw.ir.file import save
+from pysnn_hw.pipeline.files import write_json
+from pysnn_hw.pipeline.runner import StageTime, run_stages
+from pysnn_hw.pipeline.stage import Stage
+from pysnn_hw.plan import load_board, plan_each
+from pysnn_hw.progress import Progress
+from pysnn_hw.verify import run_dataset
+
+LONE_IMAGES = 8
+"""Images that are sent one by one, to measure the latency."""
+
+
+@dataclass(frozen=True)
+class DesignBuilder:
+    """Builds design points of a search, each in a folder of its own below ``folder``.
+
+    Attributes
+    ----------
+    job
+        The search.
+    folder
+        Where designs go.
+    boards
+        How the user named each board, by its name.
+    simulated_images
+        Test images that cycles are measured on.
+    progress
+        Told how far the work is.
+    """
+
+    job: Job
+    folder: Path
+    boards: Mapping[str, str]
+    simulated_images: int
+    progress: Progress
+
+    def check_tools(self) -> None:
+        """Raise ToolError if what builds for one of the boards is missing."""
+        for spec in self.boards.values():
+            find_toolchain(load_board(spec).device.family)
+
+    def work(self, point: DesignPoint) -> BoardWork:
+        """The files of a design point."""
+        job, design = self.job, point.design
+        options = CompileOptions(
+            *(job.model, job.data, (self.boards[design.board],), job.source),
+            simulated_images=self.simulated_images,
+        )
+        folder = self.folder / f"{point.trial}-{design.objective}"
+        return BoardWork(Source(options, label=f"trial {point.trial}"), folder, options.boards[0])
+
+    def lay_out(self, point: DesignPoint) -> BoardWork:
+        """Network and schedule of a design point, in its folder."""
+        return self._run(point, [])[0]
+
+    def __call__(self, point: DesignPoint) -> Attempt:
+        """Simulate, place and route a design point; what was done before is not done again.
+
+        Raises
+        ------
+        PysnnError
+            If hardware and golden differ, or a tool fails other than at placing and routing.
+        """
+        work, problem = self._run(point, [generate_stage, simulate_stage, _lone_stage, build_stage])
+        if problem:
+            return Attempt(point, None, problem)
+        built, alone = read(work, "build.json"), read(work, "latency.json")
+        cycles = read(work, "simulation.json")["cycles_per_image"]["mean"]
+        clock_hz, image = 1e6 * built["clock_mhz"], built["flash_image"]
+        facts = {
+            **{name: built[name] for name in ("fmax_mhz", "lut", "ff", "bram", "dsp", "spram")},
+            "bitstream": work.file(built["bitstream"]),
+            "flash_image": None if image is None else work.file(image),
+        }
+        return Attempt(point, Built(clock_hz, cycles, alone["latency_cycles"], facts))
+
+    def schedule(self, point: DesignPoint) -> dict[str, Any]:
+        """The schedule of a design point, as `generate`, `verify` and `build` take it."""
+        return read(self.lay_out(point), "schedule.json")
+
+    def test_tally(self, point: DesignPoint) -> Tally | None:
+        """What a candidate does on the test images that no choice rests on; None without any."""
+        job = self.job
+        what = subject(job)
+        first = job.measured_images(what)
+        if first == len(what.images):
+            return None
+        work = self.lay_out(point)
+        target = work.network.parent / "test.json"
+
+        def run(progress: Progress) -> None:
+            write_json(target, what.tally(work.net, first, len(what.images)).to_json())
+
+        stage = Stage(
+            work.source.stage_name("test images"),
+            run,
+            (target,),
+            (work.network, *work.source.model_files, *work.source.data_files),
+            {"first": first, "source": asdict(job.source)},
+            ("golden", "ir", "data", "frontend", "convert"),
+        )
+        _raise_first(run_stages([stage], target.parent, self.progress))
+        return Tally.from_json(json.loads(target.read_text(encoding="utf-8")))
+
+    def _run(self, point: DesignPoint, steps: list[Any]) -> tuple[BoardWork, str]:
+        work = self.work(point)
+        save(network_of(self.job, point.point.candidate), work.network)
+        stages = [_plan_stage(work, point, self.job), *(make(work) for make in steps)]
+        times = run_stages(stages, work.network.parent, self.progress)
+        last = times[-1]
+        # That a design cannot be placed or routed is an answer; the tools are known to be there.
+        if build_stage in steps and isinstance(last.error, ToolError):
+            _raise_first(times[:-1])
+            return work, str(last.error)
+        _raise_first(times)
+        return work, ""
+
+
+def _raise_first(times: Sequence[StageTime]) -> None:
+    for time in times:
+        if time.error is not None:
+            raise time.error
+
+
+def read(work: BoardWork, name: str) -> dict[str, Any]:
+    """What a stage left behind."""
+    document: dict[str, Any] = json.loads(work.file(name).read_text(encoding="utf-8"))
+    return document
+
+
+def _plan_stage(work: BoardWork, point: DesignPoint, job: Job) -> Stage:
+    """Lays the network out again as it was when the search did."""
+
+    def run(progress: Progress) -> None:
+        images = subject(job).calibration
+        activity = activity_of(work.net, images)
+        (planned,) = plan_each(work.net, work.board, activity, [point.design.objective])
+        write_json(work.file("schedule.json"), planned.schedule.to_json())
+        document = asdict(planning(planned, f"{ACTIVITY_IMAGES} calibration images"))
+        write_json(work.file("plan.json"), document)
+
+    return Stage(
+        work.source.stage_name("plan", work.board.name),
+        run,
+        (work.file("schedule.json"), work.file("plan.json")),
+        (work.network, work.board_file, *work.source.data_files),
+        {
+            "objective": point.design.objective,
+            "calibration_images": job.options.calibration_images,
+        },
+        rooms=("ir", "plan", "golden", "data", "explore"),
+    )
+
+
+def _lone_stage(work: BoardWork) -> Stage:
+    """Latency of images that find the accelerator idle, mean over `LONE_IMAGES`."""
+    target = work.file("latency.json")
+
+    def run(progress: Progress) -> None:
+        images = work.source.dataset.x_test[:LONE_IMAGES]
+        # As many runs as images: each finds its accelerator idle.
+        found = run_dataset(
+            work.net, work.schedule, images, folder=work.file("verify"), jobs=len(images)
+        )
+        latency = float(found.latency.mean())
+        write_json(target, {"images": len(images), "latency_cycles": latency})
+
+    return Stage(
+        work.source.stage_name("latency", work.board.name),
+        run,
+        (target,),
+        (work.network, work.file("schedule.json"), *work.source.data_files),
+        {"images": LONE_IMAGES},
+        ("ir", "plan", "hdl", "golden", "verify", "data"),
+    )
