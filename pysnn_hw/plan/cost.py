@@ -42,7 +42,7 @@ def memory_cost(family: Family, kind: str, depth: int, width: int, *, rom: bool 
     return Cost(lut=width * (rows + (rows - 1) * 0.6), ff=width)
 
 
-_DSP_PRODUCT = {"ecp5": 9, "gowin": 9, "ice40": 11}
+_DSP_PRODUCT = {"ecp5": 9, "gowin": 9, "ice40": 11, "xilinx7": 9}
 """Narrower products than this are built of logic by yosys, whatever is asked for."""
 
 
@@ -100,7 +100,7 @@ def port_cost(
     """Queue, walker and weight memory of one projection."""
     width = weight_bits * geometry.lanes * geometry.y.banks * geometry.x.banks
     weights = memory_cost(family, kind, geometry.weight_depth, width, rom=True)
-    in_lutram = family == "ecp5" and depth <= 64
+    in_lutram = family in ("ecp5", "xilinx7") and depth <= 64
     queue = memory_cost(family, "lut" if in_lutram else "block", depth, event_bits)
     banks = geometry.y.banks * geometry.x.banks
     address = max(4, (geometry.weight_depth - 1).bit_length())
