@@ -17,7 +17,6 @@ __all__ = [
     "VendorFamily",
     "retune_config",
     "retune_netlist",
-    "synth_command",
 ]
 
 
@@ -78,7 +77,7 @@ class VendorFamily:
     Attributes
     ----------
     synth
-        As of `Family`.
+        Yosys command; the top module is called ``top``.
     tool
         What makes the bitstream.
     lut, ff, bram, dsp
@@ -86,7 +85,7 @@ class VendorFamily:
         counted as the board's budget does.
     """
 
-    synth: Callable[[Device], str]
+    synth: str
     tool: str
     lut: Mapping[str, int]
     ff: Mapping[str, int]
@@ -164,7 +163,7 @@ FAMILIES: Mapping[str, Family] = {
 
 VENDOR_FAMILIES: Mapping[str, VendorFamily] = {
     "xilinx7": VendorFamily(
-        synth=lambda device: "synth_xilinx -family xc7 -flatten -top top",
+        synth="synth_xilinx -family xc7 -flatten -top top",
         tool="Vivado",
         # Two tables of five inputs that share a LUT6 count as two. Memories and shift registers in
         # tables: as the 7 Series Libraries Guide (UG953) draws them.
@@ -181,12 +180,6 @@ VENDOR_FAMILIES: Mapping[str, VendorFamily] = {
     ),
 }
 """No family is in both `FAMILIES` and here."""
-
-
-def synth_command(device: Device) -> str:
-    """Yosys command for a device of any family; the top module is called ``top``."""
-    families: Mapping[str, Family | VendorFamily] = {**FAMILIES, **VENDOR_FAMILIES}
-    return families[device.family].synth(device)
 
 
 def retune_config(text: str, pll: PllSettings) -> str:

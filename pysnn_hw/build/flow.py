@@ -14,7 +14,6 @@ from pysnn_hw.build.families import (
     Family,
     retune_config,
     retune_netlist,
-    synth_command,
 )
 from pysnn_hw.build.flash import flash_image
 from pysnn_hw.build.platforms import platform_of
@@ -165,20 +164,15 @@ def build_accelerator(
     )
 
 
-def synthesis_script(device: Device, source: str, netlist: str, *, top: str = "top") -> str:
-    """Commands of yosys that make a JSON netlist from a design with top module ``top``.
-
-    The source is RTLIL, or Verilog if its name ends in ``.v``; the netlist's top is ``top``.
-    """
-    language = "verilog" if source.endswith(".v") else "rtlil"
-    renamed = "" if top == "top" else f"rename {top} top; "
+def synthesis_script(device: Device, source: str, netlist: str) -> str:
+    """Commands of yosys that make a JSON netlist from a design with top module ``top``."""
     # SPRAM has no initial contents, and yosys maps only memories that ask for none. A word that is
     # read as it is written comes out old unless the memory says that nobody cares.
     return (
-        f"read_{language} {source}; hierarchy -top {top}; {renamed}proc; memory_collect; "
+        f"read_rtlil {source}; hierarchy -top top; proc; memory_collect; "
         "setparam -set INIT 1'x a:ram_style=huge t:$mem_v2 %i; "
         f"setparam -set RD_COLLISION_X_MASK 1'1 a:{NO_CHECK} t:$mem_v2 %i r:WR_PORTS=1 %i; "
-        f"{synth_command(device)}; write_json {netlist}"
+        f"{FAMILIES[device.family].synth(device)}; write_json {netlist}"
     )
 
 

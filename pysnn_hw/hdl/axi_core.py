@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 # SPDX-License-Identifier: BSD-2-Clause
 """An accelerator as a peripheral of a processor: data by AXI4-Stream, control by AXI4-Lite."""
 

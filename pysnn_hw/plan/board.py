@@ -70,7 +70,7 @@ class MemoryBudget(_Table):
 
 
 class Budget(_Table):
-    """What the chip has: LUTs (of 6 inputs on Xilinx 7, else 4), flip-flops, multipliers, memories."""
+    """What the chip has: LUTs (6 inputs on Xilinx 7, else 4), flip-flops, multipliers, memories."""
 
     luts: int = Field(gt=0)
     ffs: int = Field(gt=0)

@@ -4,6 +4,7 @@
 from pathlib import Path
 from typing import Any
 
+from amaranth.hdl import Shape
 from amaranth.lib.wiring import In
 
 from pysnn_hw.build.stage import write
@@ -91,7 +92,11 @@ def component_xml(core: AxiCore) -> str:
 def _ports(core: AxiCore) -> list[dict[str, Any]]:
     """Name, direction and width of each port of the top module."""
     return [
-        {"name": name, "direction": "in" if member.flow is In else "out", "width": member.shape}
+        {
+            "name": name,
+            "direction": "in" if member.flow is In else "out",
+            "width": Shape.cast(member.shape).width,
+        }
         for name, member in core.signature.members.items()
     ]
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pysnn_hw.build.families import VENDOR_FAMILIES
-from pysnn_hw.build.flow import synthesis_script
 from pysnn_hw.build.reports import Usage, count_cells
 from pysnn_hw.build.stage import run_stage
 from pysnn_hw.build.toolchain import Progress, find_yosys
@@ -72,7 +71,12 @@ def estimate(
     yosys = find_yosys()
     netlist, draft = (folder / f"{verilog.stem}.{end}" for end in ("json", "part.json"))
     source = verilog.relative_to(folder).as_posix()
-    script = synthesis_script(board.device, source, draft.name, top=top)
+    renamed = "" if top == "top" else f"rename {top} top; "
+    # Memories of which nobody cares what a colliding read gives say so in the Verilog itself.
+    script = (
+        f"read_verilog {source}; hierarchy -top {top}; {renamed}"
+        f"{VENDOR_FAMILIES[board.device.family].synth}; write_json {draft.name}"
+    )
     stage = folder / f"{verilog.stem}.yosys"
     run_stage(
         yosys,

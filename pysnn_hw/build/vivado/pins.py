@@ -28,10 +28,11 @@ def write_pin_sources(accelerator: Accelerator, board: Board, folder: Path) -> S
     BoardError
         If the board has no pins.
     """
+    platform = platform_of(board)
     pll = best_pll(board.clock.pll, board.clock.hz, board.clock.target_hz)
     top = BoardTop(linked(accelerator, board), board, pll)
     # Without source locations, so that the folder of a checkout is nowhere in the products.
-    plan = platform_of(board).build(top, name=TOP, do_build=False, emit_src=False)
+    plan = platform.build(top, name=TOP, do_build=False, emit_src=False)
     verilog, constraints, script = (folder / f"{TOP}.{end}" for end in ("v", "xdc", "tcl"))
     write(verilog, plan.files[f"{TOP}.v"])
     pins = "".join(f"{line.strip()}\n" for line in _text(plan.files[f"{TOP}.xdc"]).splitlines())

@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pysnn_hw.build.families import synth_command
+from pysnn_hw.build.families import VENDOR_FAMILIES
 from pysnn_hw.build.stage import write
 from pysnn_hw.build.toolchain import Progress
 from pysnn_hw.build.vivado.core import write_core_sources
@@ -77,7 +77,7 @@ def write_project(
     report = out_dir / "utilisation.json"
     resources = {name: asdict(getattr(found, name)) for name in ("lut", "ff", "bram", "dsp")}
     document = {
-        "tool": f"yosys {found.version}, {synth_command(board.device)}",
+        "tool": f"yosys {found.version}, {VENDOR_FAMILIES[board.device.family].synth}",
         "what": NOTE,
         **resources,
         "cells": found.cells,
