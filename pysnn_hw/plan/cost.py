@@ -108,6 +108,12 @@ def port_cost(
     return weights + queue + walker + Cost(lut=60, ff=width + event_bits * 2 + 40)
 
 
+_LUT_SHARE = {"ecp5": 1.0, "gowin": 1.0, "ice40": 1.2, "xilinx7": 0.5}
+"""LUTs of a family for one of an ECP5. An iCE40 logic cell that holds a carry or a lone flip-flop
+counts as a LUT, too; a LUT6 does what two LUT4 do in the design that docs/xilinx.md measures."""
+
+
 def cells(cost: Cost, family: Family) -> Cost:
-    """An iCE40 logic cell that holds a carry or a lone flip-flop counts as a LUT, too."""
-    return replace(cost, lut=cost.lut * 1.2) if family == "ice40" else cost
+    """A cost in 4-input LUTs as one in LUTs of the family."""
+    share = _LUT_SHARE[family]
+    return cost if share == 1.0 else replace(cost, lut=cost.lut * share)

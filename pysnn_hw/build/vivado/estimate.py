@@ -87,7 +87,9 @@ def estimate(
         progress=progress,
         interesting=_INTERESTING,
     )
-    cells = count_cells(json.loads(netlist.read_text(encoding="utf-8")))
+    counted = count_cells(json.loads(netlist.read_text(encoding="utf-8")))
+    # What begins with $ is yosys's own bookkeeping.
+    cells = {cell: count for cell, count in counted.items() if not cell.startswith("$")}
     found = usage_of(cells, board)
     for name, usage in found.items():
         if usage.used > usage.available:
