@@ -11,10 +11,12 @@ from pathlib import Path
 from pysnn_hw.api.planning import chosen_schedule, sample_activity
 from pysnn_hw.api.sample import images_for
 from pysnn_hw.build import BuildResult, build_accelerator
+from pysnn_hw.build.families import VENDOR_FAMILIES
 from pysnn_hw.build.reports import Usage
+from pysnn_hw.build.vivado import VivadoProject, write_project
 from pysnn_hw.hdl.accelerator import Accelerator
 from pysnn_hw.ir.file import load
-from pysnn_hw.plan import evaluate, load_board
+from pysnn_hw.plan import Board, evaluate, load_board
 from pysnn_hw.progress import Progress, silent
 
 TOOL_STARTS = re.compile(r"^\S+ \d+\.\S+$")
@@ -56,6 +58,45 @@ class Build:
     versions: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Project:
+    """Answer of `build` for a board whose bitstreams only the vendor's tool makes.
+
+    Attributes
+    ----------
+    tool
+        The vendor's tool.
+    script
+        What it is to run.
+    files
+        All that was written for it.
+    clock_mhz
+        What the clock is set to; only the vendor's tool can tell whether timing closes.
+    lut, ff, bram, dsp
+        Cells after synthesis by yosys, and available: an estimate, nothing was placed or routed.
+    report
+        The estimate as a file.
+    cycles_per_image, images_per_s
+        Predicted interval between images, and clock / that, if timing closes.
+    versions
+        Of the tools that ran.
+    """
+
+    board: str
+    tool: str
+    script: Path
+    files: tuple[Path, ...]
+    clock_mhz: float
+    lut: Usage
+    ff: Usage
+    bram: Usage
+    dsp: Usage
+    report: Path
+    cycles_per_image: float
+    images_per_s: float
+    versions: Mapping[str, str]
+
+
 def build(
     network: str | Path,
     output: str | Path,
@@ -64,8 +105,11 @@ def build(
     data: str | Path | None = None,
     schedule: str | Path | None = None,
     progress: Progress = silent,
-) -> Build:
+) -> Build | Project:
     """Synthesise, place and route the accelerator with its host link; write the bitstream.
+
+    Where only the vendor's tool makes bitstreams, write a project for it instead, and what yosys
+    makes of the design.
 
     Parameters
     ----------
@@ -99,9 +143,33 @@ def build(
 
     what = f"build {target.name}"
     progress(what, 0, 0)
-    result = build_accelerator(Accelerator(net, chosen), target, Path(output), progress=told)
+    accelerator, cycles = Accelerator(net, chosen), predicted.cycles_per_image
+    if target.device.family in VENDOR_FAMILIES:
+        project = write_project(accelerator, target, Path(output), progress=told)
+        progress(what, 1, 1)
+        return _project(project, target, cycles)
+    result = build_accelerator(accelerator, target, Path(output), progress=told)
     progress(what, 1, 1)
-    return _answer(result, target.name, predicted.cycles_per_image)
+    return _answer(result, target.name, cycles)
+
+
+def _project(made: VivadoProject, board: Board, cycles: float) -> Project:
+    found, clock_mhz = made.estimate, made.sources.clock_mhz
+    return Project(
+        board=board.name,
+        tool=VENDOR_FAMILIES[board.device.family].tool,
+        script=made.sources.script,
+        files=made.sources.files,
+        clock_mhz=clock_mhz,
+        lut=found.lut,
+        ff=found.ff,
+        bram=found.bram,
+        dsp=found.dsp,
+        report=made.report,
+        cycles_per_image=cycles,
+        images_per_s=1e6 * clock_mhz / cycles,
+        versions={"yosys": found.version},
+    )
 
 
 def _answer(result: BuildResult, board: str, cycles: float) -> Build:

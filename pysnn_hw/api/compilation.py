@@ -20,6 +20,7 @@ from pysnn_hw.api.stages.board import (
 from pysnn_hw.api.stages.network import Source, network_stages
 from pysnn_hw.api.stages.page import read_report
 from pysnn_hw.api.stages.standalone import write_makefile
+from pysnn_hw.build.families import VENDOR_FAMILIES
 from pysnn_hw.config import CompileOptions, ConvertOptions
 from pysnn_hw.errors import BoardError
 from pysnn_hw.pipeline.files import write_json, write_text
@@ -179,6 +180,14 @@ def _works(source: Source, folder: Path) -> list[BoardWork]:
         raise BoardError("board", "none is named", "give at least one --board")
     if len(set(names)) < len(names):
         raise BoardError("board", f"{', '.join(names)}: one is named twice")
+    for board in (work.board for work in works):
+        if board.device.family in VENDOR_FAMILIES:
+            tool = VENDOR_FAMILIES[board.device.family].tool
+            raise BoardError(
+                f"board {board.name}",
+                f"its bitstreams are made by {tool} only",
+                f"`pysnn-hw build` writes a project for {tool}, `plan` and `verify` work as usual",
+            )
     return works
 
 

@@ -10,7 +10,14 @@ from pysnn_hw.build.output_registers import absorb_output_registers
 from pysnn_hw.hdl.clock import PLL_CELL_NAME, PllSettings
 from pysnn_hw.plan.board import Device
 
-__all__ = ["FAMILIES", "Family", "retune_config", "retune_netlist"]
+__all__ = [
+    "FAMILIES",
+    "VENDOR_FAMILIES",
+    "Family",
+    "VendorFamily",
+    "retune_config",
+    "retune_netlist",
+]
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,32 @@ class Family:
     ff_cells: str = ""
     router: tuple[str, ...] = ()
     refine: Callable[[dict[str, Any]], object] = lambda netlist: None
+
+
+@dataclass(frozen=True)
+class VendorFamily:
+    """A device family for which only its vendor's tool makes bitstreams.
+
+    A build ends with a project for that tool, and with what yosys makes of the design: cells
+    before placing and routing, an estimate of what the vendor's own synthesis will come to.
+
+    Attributes
+    ----------
+    synth
+        Yosys command; the top module is called ``top``.
+    tool
+        What makes the bitstream.
+    lut, ff, bram, dsp
+        How much of the resource a cell of a netlist takes, by the cell's type. Memory blocks are
+        counted as the board's budget does.
+    """
+
+    synth: str
+    tool: str
+    lut: Mapping[str, int]
+    ff: Mapping[str, int]
+    bram: Mapping[str, int]
+    dsp: Mapping[str, int]
 
 
 def _ecp5_arguments(device: Device) -> tuple[str, ...]:
@@ -131,6 +164,27 @@ FAMILIES: Mapping[str, Family] = {
         spram="ICESTORM_SPRAM",
     ),
 }
+
+
+VENDOR_FAMILIES: Mapping[str, VendorFamily] = {
+    "xilinx7": VendorFamily(
+        synth="synth_xilinx -family xc7 -flatten -top top",
+        tool="Vivado",
+        # Two tables of five inputs that share a LUT6 count as two. Memories and shift registers in
+        # tables: as the 7 Series Libraries Guide (UG953) draws them.
+        lut={
+            **{f"LUT{inputs}": 1 for inputs in range(1, 7)},
+            **{"INV": 1, "SRL16E": 1, "SRLC32E": 1},
+            **{"RAM32X1S": 1, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4},
+            **{"RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4},
+            **{"RAM32M": 4, "RAM64M": 4},
+        },
+        ff={f"FD{kind}E{edge}": 1 for kind in "RSCP" for edge in ("", "_1")},
+        bram={"RAMB18E1": 1, "RAMB36E1": 2},
+        dsp={"DSP48E1": 1},
+    ),
+}
+"""No family is in both `FAMILIES` and here."""
 
 
 def retune_config(text: str, pll: PllSettings) -> str:

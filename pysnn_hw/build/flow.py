@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """From a design to a bitstream for a board, at the best clock that its timing closes at."""
 
-import hashlib
-import importlib
 import json
 import math
 import re
@@ -11,9 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pysnn_hw.build.families import FAMILIES, Family, retune_config, retune_netlist
+from pysnn_hw.build.families import (
+    FAMILIES,
+    Family,
+    retune_config,
+    retune_netlist,
+)
 from pysnn_hw.build.flash import flash_image
+from pysnn_hw.build.platforms import platform_of
 from pysnn_hw.build.reports import Report, Usage, count_cells, read_report
+from pysnn_hw.build.stage import run_stage, write
 from pysnn_hw.build.toolchain import Progress, Tool, Toolchain, find_toolchain
 from pysnn_hw.build.top import BoardTop, linked
 from pysnn_hw.errors import PlanError, ToolError
@@ -203,13 +208,12 @@ class _Build:
         return self.out_dir / f"{self.name}.{suffix}"
 
     def synthesise(self, top: BoardTop) -> Path:
-        module, cls = self.board.platform.split(":")
-        platform = getattr(importlib.import_module(module), cls)()
+        platform = platform_of(self.board)
         # Without source locations, so that the folder of a checkout is nowhere in the products.
         plan = platform.build(top, name="top", do_build=False, emit_src=False)
         constraints = self.family.constraints[0]
-        _write(self.path("il"), without_brackets(_text(plan.files["top.il"])))
-        _write(self.path(constraints), _text(plan.files[f"top.{constraints}"]))
+        write(self.path("il"), without_brackets(_text(plan.files["top.il"])))
+        write(self.path(constraints), _text(plan.files[f"top.{constraints}"]))
         script = synthesis_script(
             self.board.device, f"{self.name}.il", f"{self.name}.part.mapped.json"
         )
@@ -223,7 +227,7 @@ class _Build:
         )
         netlist = json.loads(self.path("mapped.json").read_text(encoding="utf-8"))
         self.family.refine(netlist)
-        _write(self.path("json"), json.dumps(netlist))
+        write(self.path("json"), json.dumps(netlist))
         return self.path("json")
 
     def route_until(self, netlist: Path, enough_mhz: float) -> _Routed:
@@ -286,11 +290,11 @@ class _Build:
         stem, textual = f"seed{routed.seed}.routed", self.family.textual
         if textual is not None and self.family.retunes_text:
             configuration = self.path(f"{stem}.{textual[0]}").read_text(encoding="utf-8")
-            _write(self.path(textual[0]), retune_config(configuration, pll))
+            write(self.path(textual[0]), retune_config(configuration, pll))
             return textual[0]
         netlist = json.loads(self.path(f"{stem}.json").read_text(encoding="utf-8"))
         retune_netlist(netlist, pll)
-        _write(self.path("retuned.json"), json.dumps(netlist))
+        write(self.path("retuned.json"), json.dumps(netlist))
         if textual is None:
             return "retuned.json"
         text, text_option = textual
@@ -312,7 +316,7 @@ class _Build:
         if not contents:
             return None
         path = bitstream.with_name(f"{bitstream.stem}_flash{bitstream.suffix}")
-        _write(path, flash_image(bitstream.read_bytes(), contents, self.board))
+        write(path, flash_image(bitstream.read_bytes(), contents, self.board))
         return path
 
     def check_oscillator_domain(self, routed: _Routed) -> None:
@@ -371,34 +375,18 @@ class _Build:
         products: Sequence[str],
         interesting: str = r"(?!)",
     ) -> None:
-        digest = hashlib.sha256(json.dumps([tool.version, list(arguments)]).encode())
-        for path in inputs:
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-        stamp = self.path(f"{stage}.stamp")
-        finished = [self.path(product) for product in products]
-        if (
-            all(path.exists() for path in finished)
-            and stamp.exists()
-            and stamp.read_text(encoding="utf-8") == digest.hexdigest()
-        ):
-            return
-        if self.progress:
-            self.progress(f"{tool.name} {tool.version}")
-        log = self.path(f"{stage}.log")
         try:
-            tool.run(
+            run_stage(
+                tool,
                 arguments,
-                folder=self.out_dir,
-                log=log,
+                stem=self.path(stage),
+                inputs=inputs,
+                products={self.path(f"part.{p}"): self.path(p) for p in products},
                 progress=self.progress,
                 interesting=interesting,
             )
         except ToolError as error:
             raise _explained(error, self.board) from error
-        stamp.unlink(missing_ok=True)
-        for product, path in zip(products, finished, strict=True):
-            self.path(f"part.{product}").replace(path)
-        _write(stamp, digest.hexdigest())
 
 
 def _explained(error: ToolError, board: Board) -> Exception:
@@ -419,9 +407,3 @@ def without_brackets(netlist: str) -> str:
 
 def _text(content: str | bytes) -> str:
     return content if isinstance(content, str) else content.decode()
-
-
-def _write(path: Path, contents: str | bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
-    part.replace(path)

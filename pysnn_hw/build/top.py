@@ -9,6 +9,7 @@ from amaranth.lib import io, wiring
 from amaranth.lib.fifo import AsyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from pysnn_hw.errors import BoardError
 from pysnn_hw.hdl.accelerator import Accelerator
 from pysnn_hw.hdl.boot import FlashBoot
 from pysnn_hw.hdl.clock import ClockGenerator, PllSettings
@@ -28,7 +29,15 @@ _FLASH_WAKE_SECONDS = 35e-6
 
 
 def uart_divisor(board: Board) -> int:
-    """Cycles of the board's oscillator in one UART bit."""
+    """Cycles of the board's oscillator in one UART bit.
+
+    Raises
+    ------
+    BoardError
+        If the board has no UART.
+    """
+    if board.link is None:
+        raise BoardError(f"board {board.name}", "has no UART link, its processor is the host")
     return round(board.clock.hz / board.link.baud)
 
 
@@ -191,7 +200,10 @@ class BoardTop(Elaboratable):  # type: ignore[misc]
     """
 
     def __init__(self, design: Any, board: Board, pll: PllSettings) -> None:
+        if board.link is None:
+            raise ValueError(f"board {board.name} has no link, and so no pins for a design")
         self.design, self.board, self.pll = design, board, pll
+        self.uart = board.link.resource
 
     def elaborate(self, platform: Any) -> Module:
         """Connects the parts."""
@@ -204,7 +216,7 @@ class BoardTop(Elaboratable):  # type: ignore[misc]
         m.domains.sync = ClockDomain()
         m.submodules.clocks = ClockGenerator(self.pll, clock_input)
         m.submodules.design = self.design
-        uart = platform.request(self.board.link.resource, 0, dir="-")
+        uart = platform.request(self.uart, 0, dir="-")
         m.d.comb += self.design.rx.eq(_input(m, "rx", uart.rx))
         _output(m, "tx", uart.tx, self.design.tx)
         if getattr(self.design, "flash", None) and self.board.flash:

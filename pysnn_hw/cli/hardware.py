@@ -14,7 +14,7 @@ from pysnn_hw.cli import options
 from pysnn_hw.cli.console import answer, table, working
 
 if TYPE_CHECKING:
-    from pysnn_hw.api.building import Build
+    from pysnn_hw.api.building import Build, Project
     from pysnn_hw.api.generation import Generation
     from pysnn_hw.api.planning import Planning
     from pysnn_hw.api.verification import Verification
@@ -174,6 +174,8 @@ def build(
 ) -> None:
     """Synthesise, place and route the accelerator with its host link, and write the bitstream.
 
+    For Xilinx boards, where only Vivado makes bitstreams, write a project for Vivado.
+
     Example: `pysnn-hw build network.snn --board ulx3s-85f -o out`
     """
     from pysnn_hw.api import build as call
@@ -183,7 +185,12 @@ def build(
     answer(result, as_text=_build, json=json)
 
 
-def _build(result: Build) -> Iterator[Table | str]:
+def _build(result: Build | Project) -> Iterator[Table | str]:
+    from pysnn_hw.api.building import Project
+
+    if isinstance(result, Project):
+        yield from _project(result)
+        return
     rows = table(f"Build for {result.board}", "", "used", "available")
     uses = (("LUT", result.lut), ("flip-flop", result.ff), ("block RAM", result.bram))
     for name, usage in (*uses, ("DSP", result.dsp), ("SPRAM", result.spram)):
@@ -197,3 +204,17 @@ def _build(result: Build) -> Iterator[Table | str]:
     yield f"bitstream: {result.bitstream}"
     if result.flash_image is not None:
         yield f"to flash, with the contents of memories: {result.flash_image}"
+
+
+def _project(result: Project) -> Iterator[Table | str]:
+    title = f"Cells for {result.board} after synthesis by yosys, not placed"
+    rows = table(title, "", "used", "available")
+    uses = (("LUT", result.lut), ("flip-flop", result.ff), ("block RAM", result.bram))
+    for name, usage in (*uses, ("DSP", result.dsp)):
+        rows.add_row(name, f"{usage.used:,}", f"{usage.available:,}")
+    yield rows
+    yield (
+        f"if timing closes at {result.clock_mhz:.1f} MHz: {result.images_per_s:,.0f} images/s at "
+        f"{result.cycles_per_image:,.0f} cycles (predicted)"
+    )
+    yield f"there is no bitstream yet; to make it: vivado -mode batch -source {result.script}"

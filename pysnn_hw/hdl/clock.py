@@ -26,6 +26,10 @@ _ICE40_OUTPUT_HZ = (16_000_000, 275_000_000)
 _GOWIN_VCO_HZ = (500_000_000, 1_200_000_000)
 _GOWIN_DETECTOR_HZ = (3_000_000, 400_000_000)
 _GOWIN_OUTPUT_HZ = (4_000_000, 600_000_000)
+# Artix-7 of speed grade -1 (DS181); whole dividers only.
+_MMCM_VCO_HZ = (600_000_000, 1_200_000_000)
+_MMCM_DETECTOR_HZ = (10_000_000, 450_000_000)
+_MMCM_OUTPUT_HZ = (4_690_000, 800_000_000)
 _GOWIN_OUTPUT_DIVS = (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)
 
 
@@ -36,7 +40,8 @@ class PllSettings:
     Attributes
     ----------
     kind
-        Cell type: ``EHXPLLL``, ``SB_PLL40_2_PAD``, ``SB_PLL40_CORE`` or ``rPLL``.
+        Cell type: ``EHXPLLL``, ``SB_PLL40_2_PAD``, ``SB_PLL40_CORE``, ``rPLL`` or
+        ``MMCME2_BASE``.
     input_hz
         Frequency of the board's oscillator.
     output_hz
@@ -159,11 +164,32 @@ def _gowin_candidates(input_hz: int) -> Iterator[PllSettings]:
                 yield PllSettings("rPLL", input_hz, output, parameters)
 
 
+def _mmcm_candidates(input_hz: int) -> Iterator[PllSettings]:
+    for input_div in range(1, 107):
+        detector = Fraction(input_hz, input_div)
+        if not _within(detector, _MMCM_DETECTOR_HZ):
+            continue
+        for multiple in range(2, 65):
+            vco = detector * multiple
+            if not _within(vco, _MMCM_VCO_HZ):
+                continue
+            for output_div in range(1, 129):
+                output = vco / output_div
+                if _within(output, _MMCM_OUTPUT_HZ):
+                    parameters = {
+                        "DIVCLK_DIVIDE": input_div,
+                        "CLKFBOUT_MULT_F": multiple,
+                        "CLKOUT0_DIVIDE_F": output_div,
+                    }
+                    yield PllSettings("MMCME2_BASE", input_hz, output, parameters)
+
+
 _CANDIDATES: Mapping[str, Callable[[int], Iterator[PllSettings]]] = {
     "EHXPLLL": _ecp5_candidates,
     "SB_PLL40_2_PAD": partial(_ice40_candidates, "SB_PLL40_2_PAD"),
     "SB_PLL40_CORE": partial(_ice40_candidates, "SB_PLL40_CORE"),
     "rPLL": _gowin_candidates,
+    "MMCME2_BASE": _mmcm_candidates,
 }
 
 
@@ -196,6 +222,7 @@ class ClockGenerator(Elaboratable):
             "SB_PLL40_2_PAD": self._ice40_pad,
             "SB_PLL40_CORE": self._ice40_core,
             "rPLL": partial(self._gowin, platform),
+            "MMCME2_BASE": self._mmcm,
         }
         make = kinds[self.settings.kind]
         m.submodules[PLL_CELL_NAME] = make(m, locked)
@@ -291,4 +318,24 @@ class ClockGenerator(Elaboratable):
             **{f"i_{name}": Const(0, 4) for name in ("PSDA", "DUTYDA", "FDLY")},
             o_CLKOUT=ClockSignal("sync"),
             o_LOCK=locked,
+        )
+
+    def _mmcm(self, m: Module, locked: Signal) -> Instance:
+        feedback, output = Signal(), Signal()
+        m.submodules.board_buffer = Instance("BUFG", i_I=self.pin, o_O=ClockSignal("board"))
+        m.submodules.sync_buffer = Instance("BUFG", i_I=output, o_O=ClockSignal("sync"))
+        divisors = dict(self.settings.parameters)
+        return Instance(
+            "MMCME2_BASE",
+            p_CLKIN1_PERIOD=1e9 / self.settings.input_hz,  # in nanoseconds
+            p_DIVCLK_DIVIDE=divisors.pop("DIVCLK_DIVIDE"),
+            # Those that might be fractions are real numbers to Verilog.
+            **{f"p_{name}": float(value) for name, value in divisors.items()},
+            i_CLKIN1=ClockSignal("board"),
+            i_CLKFBIN=feedback,
+            i_RST=Const(0),
+            i_PWRDWN=Const(0),
+            o_CLKFBOUT=feedback,
+            o_CLKOUT0=output,
+            o_LOCKED=locked,
         )

@@ -13,8 +13,8 @@ from pysnn_hw.plan.board import Board
 
 _HINTS = {
     "ice40": "apt install fpga-icestorm (iceprog) or openfpgaloader, brew install the same",
-    "ecp5": "apt install openfpgaloader, or brew install openfpgaloader",
 }
+_HINT = "apt install openfpgaloader, or brew install openfpgaloader"
 
 
 def flash(
@@ -40,8 +40,11 @@ def flash(
     Raises
     ------
     ToolError
-        If the bitstream or a programmer is missing, or the programmer fails.
+        If the bitstream or a programmer is missing, the programmer fails, or the board's processor
+        loads bitstreams itself.
     """
+    if board.processor is not None:
+        raise ToolError(str(bitstream), "is loaded by PYNQ", f"copy it to the {board.name}")
     if not bitstream.is_file():
         raise ToolError(str(bitstream), "no such file", "run `pysnn-hw build` first")
     command = _command(bitstream, board, volatile)
@@ -72,6 +75,6 @@ def _command(bitstream: Path, board: Board, volatile: bool) -> list[str]:
         return [iceprog, *(["-S"] if volatile else []), str(bitstream)]
     loader = shutil.which("openFPGALoader")
     if loader is None:
-        raise ToolError("openFPGALoader", "is not on PATH", _HINTS[board.device.family])
+        raise ToolError("openFPGALoader", "is not on PATH", _HINTS.get(board.device.family, _HINT))
     which = ["-b", board.loader_name] if board.loader_name else []
     return [loader, *which, *([] if volatile else ["-f"]), str(bitstream)]

@@ -6,9 +6,9 @@ A board without a file in ``boards/`` is used by giving the path of a file of th
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pysnn_hw.errors import BoardError
 from pysnn_hw.resources import resource_dir
@@ -21,6 +21,7 @@ __all__ = [
     "Flash",
     "Link",
     "MemoryBudget",
+    "Processor",
     "list_boards",
     "load_board",
 ]
@@ -40,11 +41,11 @@ class Device(_Table):
     name
         Part number without package and speed.
     package, speed
-        As nextpnr spells them; ``speed`` is empty where a family has one grade, or where the name
-        tells it. For Gowin ``package`` is the die, as the packer calls it.
+        As nextpnr spells them, or Vivado for Xilinx; ``speed`` is empty where a family has one
+        grade, or where the name tells it. For Gowin ``package`` is the die, as the packer calls it.
     """
 
-    family: Literal["ecp5", "gowin", "ice40"]
+    family: Literal["ecp5", "gowin", "ice40", "xilinx7"]
     name: str
     package: str
     speed: str
@@ -69,7 +70,7 @@ class MemoryBudget(_Table):
 
 
 class Budget(_Table):
-    """What the chip has: 4-input LUTs, flip-flops, multipliers, memories."""
+    """What the chip has: LUTs (6 inputs on Xilinx 7, else 4), flip-flops, multipliers, memories."""
 
     luts: int = Field(gt=0)
     ffs: int = Field(gt=0)
@@ -84,20 +85,21 @@ class ClockInput(_Table):
     Attributes
     ----------
     resource
-        Name of the pin in the platform.
+        Name of the pin in the platform, or of the processor's clock output.
     hz
-        Frequency of the oscillator.
+        Frequency of the oscillator, or asked of the processor.
     pll
-        Cell type.
+        Cell type; ``PS7`` for the PLL inside the processor of a Zynq.
     target_hz
-        Clock that place-and-route strives for; the PLL is then set to what it reached.
+        Clock that place-and-route strives for; the PLL is then set to what it reached. With a
+        vendor's tool it is set to this, and that tool's script fails if timing does not close.
     enough_hz
         Below this, place-and-route tries again from other starting points.
     """
 
     resource: str
     hz: int = Field(gt=0)
-    pll: Literal["EHXPLLL", "SB_PLL40_2_PAD", "SB_PLL40_CORE", "rPLL"]
+    pll: Literal["EHXPLLL", "SB_PLL40_2_PAD", "SB_PLL40_CORE", "rPLL", "MMCME2_BASE", "PS7"]
     target_hz: int = Field(gt=0)
     enough_hz: int = Field(gt=0)
 
@@ -116,8 +118,23 @@ class Flash(_Table):
     boot_offset: int = Field(ge=0)
 
 
+class Processor(_Table):
+    """The processing system of a Zynq, which the accelerator serves over AXI.
+
+    Attributes
+    ----------
+    ip
+        Its core in Vivado's catalogue, ``vendor:library:name``.
+    board_part
+        Vivado's name of the board, whose settings the processor takes where they are installed.
+    """
+
+    ip: str
+    board_part: str
+
+
 class Board(_Table):
-    """A board; see ``boards/*.toml``.
+    """A board; see ``boards/*.toml``. It has pins and a link to the host, or a processor.
 
     Attributes
     ----------
@@ -126,25 +143,37 @@ class Board(_Table):
     title
         What to call it in reports.
     platform
-        ``module:class`` of its Amaranth platform.
+        ``module:class`` of its Amaranth platform; None with a processor, which has all pins.
     source
         The public documents that pins and budget come from.
     loader_name
         What openFPGALoader calls the board; empty if it has no name for it.
+    link
+        The UART; None with a processor.
     flash
         Present where memories are loaded from the flash at power-up.
+    processor
+        Present where the accelerator is a peripheral of one.
     """
 
     name: str
     title: str
-    platform: str = Field(pattern=r"^[\w.]+:\w+$")
+    platform: str | None = Field(default=None, pattern=r"^[\w.]+:\w+$")
     source: str
     loader_name: str = ""
     device: Device
     budget: Budget
     clock: ClockInput
-    link: Link
+    link: Link | None = None
     flash: Flash | None = None
+    processor: Processor | None = None
+
+    @model_validator(mode="after")
+    def _pins_or_processor(self) -> Self:
+        pins = self.platform is not None, self.link is not None
+        if pins != ((self.processor is None),) * 2:
+            raise ValueError("needs platform and link, or a processor instead of both")
+        return self
 
 
 def list_boards() -> list[str]:
@@ -179,4 +208,4 @@ def load_board(name_or_path: str | Path) -> Board:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise BoardError(f"{path}: {field}", first["msg"]) from error
+        raise BoardError(f"{path}: {field}" if field else str(path), first["msg"]) from error

@@ -48,7 +48,7 @@ def memory_cost(family: Family, kind: str, depth: int, width: int, *, rom: bool 
     return Cost(lut=width * (rows + (rows - 1) * 0.6), ff=width)
 
 
-_DSP_PRODUCT = {"ecp5": 8, "gowin": 9, "ice40": 11}
+_DSP_PRODUCT = {"ecp5": 8, "gowin": 9, "ice40": 11, "xilinx7": 9}
 """Narrower products than this are built of logic by yosys, whatever is asked for."""
 
 
@@ -103,7 +103,7 @@ def weights_cost(family: Family, geometry: ProjectionGeometry, kind: str, weight
 
 def queue_cost(family: Family, depth: int, event_bits: int) -> Cost:
     """Memory of an event queue."""
-    in_lutram = family == "ecp5" and depth <= 64
+    in_lutram = family in ("ecp5", "xilinx7") and depth <= 64
     return memory_cost(family, "lut" if in_lutram else "block", depth, event_bits)
 
 
@@ -125,6 +125,12 @@ def port_cost(
     return weights + queue + walker + Cost(lut=60, ff=width + event_bits * 2 + 40)
 
 
+_LUT_SHARE = {"ecp5": 1.0, "gowin": 1.0, "ice40": 1.2, "xilinx7": 0.5}
+"""LUTs of a family for one of an ECP5. An iCE40 logic cell that holds a carry or a lone flip-flop
+counts as a LUT, too; a LUT6 does what two LUT4 do in the design that docs/xilinx.md measures."""
+
+
 def cells(cost: Cost, family: Family) -> Cost:
-    """An iCE40 logic cell that holds a carry or a lone flip-flop counts as a LUT, too."""
-    return replace(cost, lut=cost.lut * 1.2) if family == "ice40" else cost
+    """A cost in 4-input LUTs as one in LUTs of the family."""
+    share = _LUT_SHARE[family]
+    return cost if share == 1.0 else replace(cost, lut=cost.lut * share)

@@ -46,7 +46,21 @@ def test_gowin_clock_follows_from_its_dividers_within_the_loop_limits(limit_hz, 
     assert pll.output_hz > 0.9 * limit_hz
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.integers(5_000_000, 400_000_000), st.sampled_from([100_000_000, 125_000_000]))
+def test_mmcm_clock_follows_from_its_dividers_within_the_loop_limits(limit_hz, input_hz):
+    pll = best_pll("MMCME2_BASE", input_hz, limit_hz)
+    p = pll.parameters
+    vco = Fraction(input_hz, p["DIVCLK_DIVIDE"]) * p["CLKFBOUT_MULT_F"]
+    assert pll.output_hz == vco / p["CLKOUT0_DIVIDE_F"]
+    assert pll.output_hz <= limit_hz
+    assert 600_000_000 <= vco <= 1_200_000_000
+    assert input_hz / p["DIVCLK_DIVIDE"] >= 10_000_000
+    assert pll.output_hz > 0.95 * limit_hz
+
+
 def test_typical_clocks():
+    assert best_pll("MMCME2_BASE", 100_000_000, 87.6e6).output_mhz == 87.5
     assert best_pll("EHXPLLL", 25_000_000, 100e6).output_mhz == 100
     assert best_pll("SB_PLL40_2_PAD", 12_000_000, 36.7e6).output_mhz == 36
     assert best_pll("SB_PLL40_2_PAD", 12_000_000, 36.75e6).output_mhz == 36.75

@@ -9,6 +9,7 @@ from pysnn_hw.plan.board import load_board
 
 ULX3S = load_board("ulx3s-85f")
 ICEBREAKER = load_board("icebreaker")
+ARTY = load_board("arty-a7-35")
 
 
 @pytest.fixture
@@ -38,6 +39,7 @@ def bitstream(tmp_path):
     [
         (ULX3S, "openFPGALoader", False, "-b ulx3s -f"),
         (ULX3S, "openFPGALoader", True, "-b ulx3s"),
+        (ARTY, "openFPGALoader", False, "-b arty_a7_35t -f"),
         (ICEBREAKER, "openFPGALoader", False, "-b ice40_generic -f"),
         (ICEBREAKER, "iceprog", False, ""),
         (ICEBREAKER, "iceprog", True, "-S"),
@@ -73,3 +75,8 @@ def test_failure_quotes_the_programmer(tools, bitstream):
 def test_missing_bitstream(tools, tmp_path):
     with pytest.raises(ToolError, match=r"no\.bit: no such file; run `pysnn-hw build` first"):
         flash(tmp_path / "no.bit", ULX3S)
+
+
+def test_a_processor_loads_its_bitstreams_itself(tools, bitstream):
+    with pytest.raises(ToolError, match="is loaded by PYNQ; copy it to the pynq-z2"):
+        flash(bitstream, load_board("pynq-z2"))
