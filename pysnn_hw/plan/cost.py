@@ -42,7 +42,7 @@ def memory_cost(family: Family, kind: str, depth: int, width: int, *, rom: bool 
     return Cost(lut=width * (rows + (rows - 1) * 0.6), ff=width)
 
 
-_DSP_PRODUCT = {"ecp5": 9, "gowin": 9, "ice40": 11}
+_DSP_PRODUCT = {"ecp5": 9, "gowin": 8, "ice40": 11}
 """Narrower products than this are built of logic by yosys, whatever is asked for."""
 
 
@@ -108,6 +108,9 @@ def port_cost(
     return weights + queue + walker + Cost(lut=60, ff=width + event_bits * 2 + 40)
 
 
+_CELLS_PER_LUT = {"ecp5": 1.0, "gowin": 1.25, "ice40": 1.2}
+
+
 def cells(cost: Cost, family: Family) -> Cost:
-    """An iCE40 logic cell that holds a carry or a lone flip-flop counts as a LUT, too."""
-    return replace(cost, lut=cost.lut * 1.2) if family == "ice40" else cost
+    """Logic cells where one that holds a carry or a lone flip-flop can hold no LUT besides."""
+    return replace(cost, lut=cost.lut * _CELLS_PER_LUT[family])

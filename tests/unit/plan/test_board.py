@@ -63,7 +63,7 @@ def test_own_board_file(tmp_path):
         (r"luts", "lutz", r"mine.toml: budget.lut[sz]: "),
         (
             r'"ice40"',
-            '"nexus"',
+            '"spartan"',
             r"mine.toml: device.family: Input should be 'ecp5', 'gowin' or 'ice40'",
         ),
         (r"title", "title = ", r"mine.toml: is not TOML"),
