@@ -37,17 +37,19 @@ class Family:
         routed netlist.
     bitstream
         Suffix of the bitstream.
-    retunes_text
-        Whether the PLL of a routed design is changed in the textual bitstream (else in the
-        routed netlist, which nextpnr must then read again if there is a textual one).
     router
         Arguments of nextpnr that choose its router.
+    retune
+        Sets the PLL of a routed design in the textual bitstream. Without it that is done in the
+        routed netlist, which nextpnr must then read again if there is a textual one.
     refine
         Changes a netlist of yosys in place before it is placed.
     pack
         Arguments of the packer for a device, a textual bitstream (or netlist) and a bitstream.
-    lut, bram, dsp, spram, ff
-        nextpnr's names of the resources; empty if there are none, or none of their own.
+    lut, dsp
+        nextpnr's names of resources, the common one first, with how many of these one takes.
+    bram, spram, ff
+        nextpnr's names of resources; empty if there are none, or none of their own.
     ff_cells
         Where a logic cell holds both LUT and flip-flop: what the types of flip-flops in a
         netlist start with.
@@ -58,15 +60,15 @@ class Family:
     constraints: tuple[str, Callable[[str], tuple[str, ...]]]
     textual: tuple[str, str] | None
     bitstream: str
-    retunes_text: bool
     pack: Callable[[Device, str, str], tuple[str, ...]]
-    lut: str
+    lut: Mapping[str, int]
     bram: str
-    dsp: str
+    dsp: Mapping[str, int]
     spram: str = ""
     ff: str = ""
     ff_cells: str = ""
     router: tuple[str, ...] = ()
+    retune: Callable[[str, PllSettings], str] | None = None
     refine: Callable[[dict[str, Any]], object] = lambda netlist: None
 
 
@@ -110,81 +112,14 @@ def _gowin_arguments(device: Device) -> tuple[str, ...]:
 
 
 def _gowin_synth(device: Device) -> str:
-    return f"synth_gowin -family {device.package.split('-')[0].lower()} -top top"
+    # Where a wide multiplexer has a constant input, yosys spends a whole LUT on the constant.
+    return f"synth_gowin -nowidelut -family {device.package.split('-')[0].lower()} -top top"
 
 
 def _ice40_synth(device: Device) -> str:
     kind = "u -dsp" if "UP" in device.name else "hx"
     # The 8 cells of a tile share one clock enable, so few flip-flops must not have their own.
     return f"synth_ice40 -device {kind} -dffe_min_ce_use 6 -top top"
-
-
-FAMILIES: Mapping[str, Family] = {
-    "ecp5": Family(
-        synth=lambda device: "synth_ecp5 -top top",
-        device_arguments=_ecp5_arguments,
-        constraints=("lpf", lambda file: ("--lpf", file)),
-        textual=("config", "--textcfg"),
-        bitstream="bit",
-        retunes_text=True,
-        pack=lambda device, text, binary: ("--compress", "--input", text, "--bit", binary),
-        # Where block RAMs crowd, the other one tears up wires again and again.
-        router=("--router", "router2"),
-        lut="TRELLIS_COMB",
-        ff="TRELLIS_FF",
-        bram="DP16KD",
-        dsp="MULT18X18D",
-        refine=absorb_output_registers,
-    ),
-    "gowin": Family(
-        synth=_gowin_synth,
-        device_arguments=_gowin_arguments,
-        constraints=("cst", lambda file: ("--vopt", f"cst={file}")),
-        textual=None,
-        bitstream="fs",
-        retunes_text=False,
-        pack=lambda device, netlist, binary: ("-d", device.package, "-o", binary, netlist),
-        lut="LUT4",
-        ff="DFF",
-        bram="BSRAM",
-        dsp="MULT18X18",
-    ),
-    "ice40": Family(
-        synth=_ice40_synth,
-        device_arguments=_ice40_arguments,
-        constraints=("pcf", lambda file: ("--pcf", file)),
-        textual=("asc", "--asc"),
-        bitstream="bin",
-        retunes_text=False,
-        pack=lambda device, text, binary: (text, binary),
-        lut="ICESTORM_LC",
-        ff_cells="SB_DFF",
-        bram="ICESTORM_RAM",
-        dsp="ICESTORM_DSP",
-        spram="ICESTORM_SPRAM",
-    ),
-}
-
-
-VENDOR_FAMILIES: Mapping[str, VendorFamily] = {
-    "xilinx7": VendorFamily(
-        synth="synth_xilinx -family xc7 -flatten -top top",
-        tool="Vivado",
-        # Two tables of five inputs that share a LUT6 count as two. Memories and shift registers in
-        # tables: as the 7 Series Libraries Guide (UG953) draws them.
-        lut={
-            **{f"LUT{inputs}": 1 for inputs in range(1, 7)},
-            **{"INV": 1, "SRL16E": 1, "SRLC32E": 1},
-            **{"RAM32X1S": 1, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4},
-            **{"RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4},
-            **{"RAM32M": 4, "RAM64M": 4},
-        },
-        ff={f"FD{kind}E{edge}": 1 for kind in "RSCP" for edge in ("", "_1")},
-        bram={"RAMB18E1": 1, "RAMB36E1": 2},
-        dsp={"DSP48E1": 1},
-    ),
-}
-"""No family is in both `FAMILIES` and here."""
 
 
 def retune_config(text: str, pll: PllSettings) -> str:
@@ -224,3 +159,70 @@ def retune_netlist(netlist: dict[str, Any], pll: PllSettings) -> None:
         raise ValueError(f"netlist has {len(found)} PLLs")
     for name, value in pll.parameters.items():
         found[0]["parameters"][name] = f"{value:032b}"
+
+
+FAMILIES: Mapping[str, Family] = {
+    "ecp5": Family(
+        synth=lambda device: "synth_ecp5 -top top",
+        device_arguments=_ecp5_arguments,
+        constraints=("lpf", lambda file: ("--lpf", file)),
+        textual=("config", "--textcfg"),
+        bitstream="bit",
+        retune=retune_config,
+        pack=lambda device, text, binary: ("--compress", "--input", text, "--bit", binary),
+        # Where block RAMs crowd, the other one tears up wires again and again.
+        router=("--router", "router2"),
+        lut={"TRELLIS_COMB": 1},
+        ff="TRELLIS_FF",
+        bram="DP16KD",
+        dsp={"MULT18X18D": 1},
+        refine=absorb_output_registers,
+    ),
+    "gowin": Family(
+        synth=_gowin_synth,
+        device_arguments=_gowin_arguments,
+        constraints=("cst", lambda file: ("--vopt", f"cst={file}")),
+        textual=None,
+        bitstream="fs",
+        pack=lambda device, netlist, binary: ("-d", device.package, "-o", binary, netlist),
+        # After routing; a flip-flop alone has taken its LUT, too.
+        lut={"LUT4": 1, "ALU": 1, "RAM16SDP4": 8},
+        ff="DFF",
+        bram="BSRAM",
+        dsp={"MULT9X9": 1, "MULT18X18": 2},
+    ),
+    "ice40": Family(
+        synth=_ice40_synth,
+        device_arguments=_ice40_arguments,
+        constraints=("pcf", lambda file: ("--pcf", file)),
+        textual=("asc", "--asc"),
+        bitstream="bin",
+        pack=lambda device, text, binary: (text, binary),
+        lut={"ICESTORM_LC": 1},
+        ff_cells="SB_DFF",
+        bram="ICESTORM_RAM",
+        dsp={"ICESTORM_DSP": 1},
+        spram="ICESTORM_SPRAM",
+    ),
+}
+
+
+VENDOR_FAMILIES: Mapping[str, VendorFamily] = {
+    "xilinx7": VendorFamily(
+        synth="synth_xilinx -family xc7 -flatten -top top",
+        tool="Vivado",
+        # Two tables of five inputs that share a LUT6 count as two. Memories and shift registers in
+        # tables: as the 7 Series Libraries Guide (UG953) draws them.
+        lut={
+            **{f"LUT{inputs}": 1 for inputs in range(1, 7)},
+            **{"INV": 1, "SRL16E": 1, "SRLC32E": 1},
+            **{"RAM32X1S": 1, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4},
+            **{"RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4},
+            **{"RAM32M": 4, "RAM64M": 4},
+        },
+        ff={f"FD{kind}E{edge}": 1 for kind in "RSCP" for edge in ("", "_1")},
+        bram={"RAMB18E1": 1, "RAMB36E1": 2},
+        dsp={"DSP48E1": 1},
+    ),
+}
+"""No family is in both `FAMILIES` and here."""

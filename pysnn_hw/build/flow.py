@@ -9,12 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pysnn_hw.build.families import (
-    FAMILIES,
-    Family,
-    retune_config,
-    retune_netlist,
-)
+from pysnn_hw.build.families import FAMILIES, Family, retune_netlist
 from pysnn_hw.build.flash import flash_image
 from pysnn_hw.build.platforms import platform_of
 from pysnn_hw.build.reports import Report, Usage, count_cells, read_report
@@ -288,9 +283,9 @@ class _Build:
     def _retuned(self, routed: _Routed, pll: PllSettings) -> str:
         """Suffix of what the packer reads: the routed design with its PLL set."""
         stem, textual = f"seed{routed.seed}.routed", self.family.textual
-        if textual is not None and self.family.retunes_text:
+        if textual is not None and self.family.retune is not None:
             configuration = self.path(f"{stem}.{textual[0]}").read_text(encoding="utf-8")
-            write(self.path(textual[0]), retune_config(configuration, pll))
+            write(self.path(textual[0]), self.family.retune(configuration, pll))
             return textual[0]
         netlist = json.loads(self.path(f"{stem}.json").read_text(encoding="utf-8"))
         retune_netlist(netlist, pll)
@@ -341,7 +336,7 @@ class _Build:
         family, nothing = self.family, Usage(0, 0)
         report = routed.report
         used = report.utilisation
-        lut = used[family.lut]
+        lut = report.usage(family.lut)
         if family.ff:
             ff = used[family.ff]
         else:
@@ -356,7 +351,7 @@ class _Build:
             lut=lut,
             ff=ff,
             bram=used[family.bram],
-            dsp=used.get(family.dsp, nothing),
+            dsp=report.usage(family.dsp),
             spram=used.get(family.spram, nothing),
             versions=self.tools.versions,
             logs=tuple(

@@ -53,6 +53,18 @@ class Report:
                 "nextpnr", f"reported no clock {clock!r}", f"reported: {have}"
             ) from None
 
+    def usage(self, resources: Mapping[str, int]) -> Usage:
+        """Usage of a resource that goes by several names.
+
+        Parameters
+        ----------
+        resources
+            nextpnr's names, and how many of the first one each takes.
+        """
+        found = {name: self.utilisation.get(name, Usage(0, 0)) for name in resources}
+        used = sum(usage.used * resources[name] for name, usage in found.items())
+        return Usage(used, found[next(iter(resources))].available)
+
 
 def read_report(path: Path) -> Report:
     """Reads the file that ``nextpnr --report`` writes.

@@ -11,10 +11,8 @@ from pathlib import Path
 from pysnn_hw.errors import ToolError
 from pysnn_hw.plan.board import Board
 
-_HINTS = {
-    "ice40": "apt install fpga-icestorm (iceprog) or openfpgaloader, brew install the same",
-}
 _HINT = "apt install openfpgaloader, or brew install openfpgaloader"
+_ICE40_HINT = "apt install fpga-icestorm (iceprog) or openfpgaloader, brew install the same"
 
 
 def flash(
@@ -75,6 +73,7 @@ def _command(bitstream: Path, board: Board, volatile: bool) -> list[str]:
         return [iceprog, *(["-S"] if volatile else []), str(bitstream)]
     loader = shutil.which("openFPGALoader")
     if loader is None:
-        raise ToolError("openFPGALoader", "is not on PATH", _HINTS.get(board.device.family, _HINT))
+        hint = _ICE40_HINT if board.device.family == "ice40" else _HINT
+        raise ToolError("openFPGALoader", "is not on PATH", hint)
     which = ["-b", board.loader_name] if board.loader_name else []
     return [loader, *which, *([] if volatile else ["-f"]), str(bitstream)]

@@ -16,7 +16,7 @@ RESOURCES = ("lut", "bram", "dsp", "spram")
 
 LINK_COST = {
     "ecp5": Cost(lut=1200, ff=700, bram=1),
-    "gowin": Cost(lut=1250, ff=900, bram=3),
+    "gowin": Cost(lut=1550, ff=900, bram=3),
     "ice40": Cost(lut=1250, ff=900, bram=4),
     "xilinx7": Cost(lut=1200, ff=900, bram=3),
 }
@@ -30,8 +30,9 @@ BOOT_COST = {
 }
 """What loads weights into memories that a bitstream cannot fill, if there are any."""
 
-LUT_LIMIT = {"ecp5": 0.80, "gowin": 0.80, "ice40": 0.97, "xilinx7": 0.80}
-"""Share of the LUTs that a design may use and still place and route at speed."""
+LUT_LIMIT = {"ecp5": 0.80, "gowin": 0.65, "ice40": 0.97, "xilinx7": 0.80}
+"""Share of the LUTs that a design may use and still place and route at speed. Gowin's is a guess on
+the safe side: only three quarters of the cells have a flip-flop and a carry."""
 
 BLOCK_LIMIT = {"ecp5": 1.0, "gowin": 1.0, "ice40": 0.9, "xilinx7": 1.0}
 """Share of the memory blocks, likewise: the last ones lie far from the logic."""

@@ -48,7 +48,7 @@ def memory_cost(family: Family, kind: str, depth: int, width: int, *, rom: bool 
     return Cost(lut=width * (rows + (rows - 1) * 0.6), ff=width)
 
 
-_DSP_PRODUCT = {"ecp5": 8, "gowin": 9, "ice40": 11, "xilinx7": 9}
+_DSP_PRODUCT = {"ecp5": 8, "gowin": 8, "ice40": 11, "xilinx7": 9}
 """Narrower products than this are built of logic by yosys, whatever is asked for."""
 
 
@@ -125,9 +125,9 @@ def port_cost(
     return weights + queue + walker + Cost(lut=60, ff=width + event_bits * 2 + 40)
 
 
-_LUT_SHARE = {"ecp5": 1.0, "gowin": 1.0, "ice40": 1.2, "xilinx7": 0.5}
-"""LUTs of a family for one of an ECP5. An iCE40 logic cell that holds a carry or a lone flip-flop
-counts as a LUT, too; a LUT6 does what two LUT4 do in the design that docs/xilinx.md measures."""
+_LUT_SHARE = {"ecp5": 1.0, "gowin": 1.25, "ice40": 1.2, "xilinx7": 0.5}
+"""LUTs of a family for one of an ECP5. A logic cell of Gowin or iCE40 that holds a carry or a lone
+flip-flop counts as a LUT, too; a LUT6 does what two LUT4 do in the design of docs/xilinx.md."""
 
 
 def cells(cost: Cost, family: Family) -> Cost:

@@ -105,3 +105,25 @@ def test_ulx3s(tmp_path):
     pll = best_pll(board.clock.pll, board.clock.hz, result.fmax_mhz * 1e6)
     assert f"word: CLKOS_DIV {pll.parameters['CLKOS_DIV'] - 1:07b}\n" in text
     assert f"word: CLKFB_DIV {pll.parameters['CLKFB_DIV'] - 1:07b}\n" in text
+
+
+@pytest.mark.timeout(1800)
+def test_tang_nano_9k_is_retuned_without_placing_again(tmp_path):
+    board = load_board("tang-nano-9k")
+    result = build_accelerator(accelerator("block"), board, tmp_path)
+    check_figures(result, board)
+    assert result.flash_image is None
+    first = sha(result.bitstream)
+
+    told: list[str] = []
+    slower = build_accelerator(
+        accelerator("block"),
+        board,
+        tmp_path,
+        clock_hz=0.6e6 * result.clock_mhz,
+        progress=told.append,
+    )
+    assert slower.clock_mhz <= 0.6 * result.clock_mhz
+    assert slower.lut == result.lut
+    assert sha(slower.bitstream) != first
+    assert [line.split()[0] for line in told] == ["gowin_pack"]

@@ -53,7 +53,7 @@ class Sample(wiring.Component):
         return m
 
 
-BOARDS = {"ecp5": "ulx3s-85f", "ice40": "icebreaker"}
+BOARDS = {"ecp5": "ulx3s-85f", "gowin": "tang-nano-9k", "ice40": "icebreaker"}
 
 
 def cells(tmp_path, family):
@@ -71,6 +71,14 @@ def test_ecp5(tmp_path):
     found = cells(tmp_path, "ecp5")
     assert found["DP16KD"] == 1
     assert found["MULT18X18D"] == 1
+
+
+def test_gowin(tmp_path):
+    found = cells(tmp_path, "gowin")
+    assert found["SDPX9B"] == 1
+    assert found["MULT9X9"] == 1
+    # Of wide multiplexers most would have a constant input.
+    assert not [name for name in found if name.startswith("MUX2_")]
 
 
 def test_ice40(tmp_path):

@@ -3,9 +3,9 @@ import json
 
 import pytest
 
-from pysnn_hw.build.families import retune_config, retune_netlist
+from pysnn_hw.build.families import FAMILIES, retune_config, retune_netlist
 from pysnn_hw.build.flash import flash_image
-from pysnn_hw.build.reports import Usage, count_cells, read_report
+from pysnn_hw.build.reports import Report, Usage, count_cells, read_report
 from pysnn_hw.errors import PlanError, ToolError
 from pysnn_hw.hdl.boot import boot_image
 from pysnn_hw.hdl.clock import best_pll
@@ -29,6 +29,15 @@ def test_report(tmp_path):
     assert report.fmax_of("clk") == 101.5
     with pytest.raises(ToolError, match="no clock 'usb'; reported: clk, board_clk"):
         report.fmax_of("usb")
+
+
+def test_logic_cells_of_a_gowin_device():
+    used = {"LUT4": Usage(7, 8640), "ALU": Usage(5, 6480), "RAM16SDP4": Usage(2, 270)}
+    report = Report({}, {**used, "MULT9X9": Usage(3, 40), "MULT18X18": Usage(1, 20)})
+    # An adder's bit takes the place of a LUT, a small memory that of eight.
+    assert report.usage(FAMILIES["gowin"].lut) == Usage(7 + 5 + 2 * 8, 8640)
+    assert report.usage(FAMILIES["gowin"].dsp) == Usage(3 + 2, 40)
+    assert report.usage(FAMILIES["ecp5"].dsp) == Usage(0, 0)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"fmax": {}}', '{"fmax": 1, "utilization": {}}'])
@@ -73,6 +82,15 @@ def test_pll_of_a_textual_bitstream():
     ]
     with pytest.raises(ValueError, match="sets CLKI_DIV 2 times"):
         retune_config(PLL_TILE + PLL_TILE, pll)
+
+
+def test_pll_of_a_gowin_netlist():
+    pll = best_pll("rPLL", 27_000_000, 106e6)
+    cell = {"type": "rPLL", "parameters": {"FBDIV_SEL": "0", "FCLKIN": "27"}}
+    retune_netlist({"modules": {"top": {"cells": {"clocks.pll": cell}}}}, pll)
+    changed = {name: int(cell["parameters"][name], 2) for name in pll.parameters}
+    assert changed == pll.parameters
+    assert cell["parameters"]["FCLKIN"] == "27"
 
 
 def test_pll_of_a_netlist():

