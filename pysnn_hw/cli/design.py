@@ -105,6 +105,7 @@ def explore(
     mean: options.Mean = "",
     std: options.Std = "",
     input_shape: options.InputShape = "",
+    input_threshold: options.InputThreshold = None,
     json: options.Json = False,
 ) -> None:
     """Find the best design for a board within bounds, and build it.
@@ -145,7 +146,7 @@ def explore(
             seed=seed,
         ),
     )
-    source = options.source(scale, mean, std, input_shape)
+    source = options.source(scale, mean, std, input_shape, input_threshold)
     with working() as progress:
         result = call(model, data, output, wanted, source=source, study=study, progress=progress)
     answer(result, as_text=_designs, json=json)
