@@ -60,14 +60,14 @@ def plan(
 def plan_each(
     net: FixedNetwork, board: Board, activity: Activity, objectives: Sequence[Objective]
 ) -> list[Plan]:
-    """`plan` for each of several objectives, without advice; one rough plan if nothing fits.
+    """`plan` for each of several objectives, without advice; all the same if nothing fits.
 
     What is common to them is worked out once: together they take little longer than one.
     """
     problem = Problem(net, board, activity)
     found = [_chosen(problem, net, board, activity, None, o) for o in objectives]
     fitting = [p for p in found if p is not None]
-    return fitting or [rough(net, problem.compact()[0], board, activity)]
+    return fitting or [rough(net, problem.compact()[0], board, activity)] * len(objectives)
 
 
 def _chosen(
