@@ -48,8 +48,7 @@ def core_cost(net: FixedNetwork, schedule: Schedule, core: CorePlan, family: Fam
         if core.lane_kind == "shift":
             total = total + Cost(lut=event_bits + 2 * value_bits, ff=event_bits)  # splits values
     lane = lane_cost(family, core.lane_kind, weight_bits, value_bits, signed)
-    for _ in range(core.total_lanes):
-        total = total + lane
+    total = total + lane * core.total_lanes
     banks, kind = core.banks[0] * core.banks[1], core.membrane_memory
     total = total + membrane_cost(
         family, core.lanes, banks, kind, scan.bank_words(), width.bits, distance

@@ -32,6 +32,15 @@ class Cost:
             self.spram + other.spram,
         )
 
+    def __mul__(self, count: int) -> Cost:
+        return Cost(
+            self.lut * count,
+            self.ff * count,
+            self.bram * count,
+            self.dsp * count,
+            self.spram * count,
+        )
+
 
 def memory_cost(family: Family, kind: str, depth: int, width: int, *, rom: bool = False) -> Cost:
     """A memory with one read and one write port (or a ROM)."""
@@ -80,10 +89,7 @@ def membrane_cost(
     flip_flops = 2.0 + (1.0 if min_distance <= 3 else 0.0) + (3.0 if min_distance <= 1 else 0.0)
     memory = memory_cost(family, kind, depth, word)
     one = Cost(lut=word * per_bit + 40, ff=word * flip_flops + 40) + memory
-    total = Cost()
-    for _ in range(banks):
-        total = total + one
-    return total + Cost(lut=word * (banks - 1) * 0.7, ff=word)
+    return one * banks + Cost(lut=word * (banks - 1) * 0.7, ff=word)
 
 
 def fire_cost(lanes: int, groups: int, bits: int, stages: int, clamp: bool) -> Cost:

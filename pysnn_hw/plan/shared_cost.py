@@ -18,8 +18,7 @@ def shared_core_cost(program: LayerProgram, lane_kind: LaneKind, family: Family)
     signed = program.spike_range[0] < 0
     total = shared_weights_cost(program, family)
     lane = lane_cost(family, lane_kind, _weight_bits(program), value, signed)
-    for _ in range(lanes * banks):
-        total = total + lane
+    total = total + lane * (lanes * banks)
     total = total + membrane_cost(
         family, lanes, banks, "block", program.bank_words, program.bits, 1
     )
