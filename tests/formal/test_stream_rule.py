@@ -81,6 +81,7 @@ from tests.formal.small import (
     spec,
     walked,
 )
+from tests.link_bench import SumAccelerator
 
 pytestmark = pytest.mark.formal
 
@@ -300,7 +301,7 @@ CASES: dict[Any, Case] = {
         ),
     ),
     AxiStreamTop: Case(
-        lambda c: c(_accelerator()),
+        lambda c: c(SumAccelerator(LINK)),
         Mutant(AxiStreamTop, "o.ready.eq(self.m_axis_tready)", "o.ready.eq(1)", 0),
         owes=_axi,
     ),

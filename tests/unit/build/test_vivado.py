@@ -7,6 +7,7 @@ import tkinter
 import xml.etree.ElementTree as ET
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,13 +48,13 @@ proc get_property {name object} {
     switch $name {
         PROGRESS {return $::progress}
         STATUS {return "as told"}
-        SLACK {return [dict get $::slack $object]}
+        SLACK {return [dict get $::told_slack $object]}
         default {error "no property $name"}
     }
 }
 set progress 100%
 set boards {}
-set slack {-setup 0.5 -hold 0.1}
+set told_slack {-setup 0.5 -hold 0.1}
 proc puts args {}
 """
 
@@ -73,7 +74,7 @@ def core(tmp_path_factory):
     return write_core_sources(accelerator(), load_board("pynq-z2"), tmp_path_factory.mktemp("p"))
 
 
-def run(script: Path, **values: str) -> list[tuple[str, ...]]:
+def run(script: Path, **values: str) -> list[tuple[Any, ...]]:
     """The calls that a script makes of Vivado's commands."""
     tcl = tkinter.Tcl()
     tcl.eval(STUBS)
@@ -81,7 +82,14 @@ def run(script: Path, **values: str) -> list[tuple[str, ...]]:
         tcl.setvar(name, value)
     tcl.eval(f"source {{{script}}}")
     split = tcl.tk.splitlist
-    return [tuple(map(str, split(call))) for call in split(tcl.getvar("calls"))]
+    calls = [split(call) for call in split(tcl.getvar("calls"))]
+    # Lists within a call stay what they are.
+    return [tuple(v if isinstance(v, tuple) else str(v) for v in call) for call in calls]
+
+
+def batched(flat):
+    """Key and value by turns, as pairs."""
+    return zip(flat[::2], flat[1::2], strict=True)
 
 
 def commands(calls):
@@ -115,9 +123,15 @@ def make_handoff(script):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"slack": "-setup -0.2 -hold 0.1"}, r"does not close at 100 MHz \(setup slack -0.2 ns"),
-        ({"slack": "-setup 0.2 -hold -0.1"}, r"does not close at 100 MHz \(hold slack -0.1 ns"),
-        ({"slack": "-setup 0.2 -hold {}", "progress": "40%"}, "synth_1 failed: as told"),
+        (
+            {"told_slack": "-setup -0.2 -hold 0.1"},
+            r"does not close at 100 MHz \(setup slack -0.2 ns",
+        ),
+        (
+            {"told_slack": "-setup 0.2 -hold -0.1"},
+            r"does not close at 100 MHz \(hold slack -0.1 ns",
+        ),
+        ({"told_slack": "-setup 0.2 -hold {}", "progress": "40%"}, "synth_1 failed: as told"),
     ],
 )
 def test_no_bitstream_of_what_did_not_work(which, values, message, request):
@@ -132,8 +146,8 @@ def test_part_and_clock_of_the_arty(pins):
     assert pins.clock_mhz == 100
     verilog = pins.verilog.read_text()
     assert re.search(r"MMCME2_BASE #\(.*?\) pll", verilog, re.DOTALL)
-    # Instances of the clock buffers and of the loop where the constraints look for them.
-    assert {"clocks", "design"} <= set(re.findall(r"\\top\.\w+  (\w+) \(", verilog))
+    # The loop stands where the constraints look for it.
+    assert "clocks" in re.findall(r"\\top\.\w+  (\w+) \(", verilog)
 
 
 def test_part_of_the_larger_arty(tmp_path):
@@ -182,7 +196,7 @@ def test_block_design_joins_processor_dma_and_core(core):
         ("accelerator/m_axis", "dma/S_AXIS_S2MM"),
     }
     joined = [
-        dict(zip(c[4].split()[::2], c[4].split()[1::2], strict=False))
+        dict(batched(tkinter.Tcl().splitlist(c[4])))
         for c in calls
         if c[0] == "apply_bd_automation" and c[2].endswith(":axi4")
     ]
