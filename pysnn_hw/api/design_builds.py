@@ -157,11 +157,10 @@ def _plan_stage(work: BoardWork, point: DesignPoint, job: Job) -> Stage:
     """Lays the network out again as it was when the search did."""
 
     def run(progress: Progress) -> None:
-        images = subject(job).calibration
-        activity = activity_of(work.net, images)
+        activity = activity_of(work.net, job.planned_images(subject(job)))
         (planned,) = plan_each(work.net, work.board, activity, [point.design.objective])
         write_json(work.file("schedule.json"), planned.schedule.to_json())
-        document = asdict(planning(planned, f"{ACTIVITY_IMAGES} calibration images"))
+        document = asdict(planning(planned, f"{ACTIVITY_IMAGES} validation images"))
         write_json(work.file("plan.json"), document)
 
     return Stage(
@@ -169,10 +168,7 @@ def _plan_stage(work: BoardWork, point: DesignPoint, job: Job) -> Stage:
         run,
         (work.file("schedule.json"), work.file("plan.json")),
         (work.network, work.board_file, *work.source.data_files),
-        {
-            "objective": point.design.objective,
-            "calibration_images": job.options.calibration_images,
-        },
+        {"objective": point.design.objective, "validation_share": job.validation_share},
         rooms=("ir", "plan", "golden", "data", "explore"),
     )
 

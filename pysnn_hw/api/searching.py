@@ -29,7 +29,7 @@ from pysnn_hw.explore import (
 from pysnn_hw.explore.record import Record
 from pysnn_hw.explore.search import Predict, search
 from pysnn_hw.ir.file import load, save
-from pysnn_hw.ir.snn import FixedNetwork
+from pysnn_hw.ir.snn import Array, FixedNetwork
 from pysnn_hw.pipeline.files import source_hash, tree_hash
 from pysnn_hw.plan import load_board
 from pysnn_hw.progress import Progress, silent
@@ -97,6 +97,10 @@ class Job:
     def measured_images(self, what: Subject) -> int:
         """Test images that candidates may be measured on: the first so many of ``what``."""
         return max(1, round(self.validation_share * len(what.images)))
+
+    def planned_images(self, what: Subject) -> Array:
+        """Images whose spikes designs are planned for: those that candidates are measured on."""
+        return what.images[: self.measured_images(what)]
 
     def network_file(self, candidate: Candidate) -> Path:
         """Where the network of a candidate is kept."""
@@ -171,7 +175,7 @@ def run_worker(job: Job, progress: Progress = silent) -> None:
 def _predictor(job: Job, what: Subject) -> Predict:
     if job.boards:
         boards = [load_board(board) for board in job.boards]
-        return partial(predict_designs, images=what.calibration, boards=boards)
+        return partial(predict_designs, images=job.planned_images(what), boards=boards)
     board = None if job.options.board is None else load_board(job.options.board)
     return partial(predict, images=what.calibration, board=board)
 

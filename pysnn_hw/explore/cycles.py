@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pysnn_hw.errors import PlanError
-from pysnn_hw.explore.design import Design, activity_of, designs_for
+from pysnn_hw.explore.design import ACTIVITY_IMAGES, Design, activity_of, designs_for, sample_of
 from pysnn_hw.golden import simulate
 from pysnn_hw.ir.snn import Array, FixedNetwork
 from pysnn_hw.plan import Board, plan, simple_schedule
@@ -68,7 +68,7 @@ def predict(net: FixedNetwork, images: Array, board: Board | None = None) -> Pre
         schedule = simple_schedule(net, lanes=NOMINAL_LANES, banked=True)
         busiest = max(core_cycles(net, schedule, activity, c).total for c in schedule.cores)
     except PlanError:
-        result = simulate(net, images[: activity.images])
+        result = simulate(net, sample_of(images, ACTIVITY_IMAGES))
         sops = sum(float(counts.mean()) for counts in result.sops.values())
         return Prediction(sops / NOMINAL_LANES, f"SOPs / {NOMINAL_LANES}", board is None)
     return Prediction(busiest, f"nominal cores, {NOMINAL_LANES} channels at a time")

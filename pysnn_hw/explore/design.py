@@ -7,15 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+import numpy as np
+
 from pysnn_hw.errors import PlanError
 from pysnn_hw.explore.clock import hoped_clock_hz, predicted_clock_hz
 from pysnn_hw.golden import simulate
 from pysnn_hw.ir.snn import Array, FixedNetwork
-from pysnn_hw.plan import Activity, Board, Objective, Plan, plan_each
+from pysnn_hw.plan import Activity, Board, Objective, Plan, evaluate, plan_each
 from pysnn_hw.plan.budget import share
+from pysnn_hw.plan.cycles import chain_timing
 
 ACTIVITY_IMAGES = 8
-"""Images whose spikes cycles are predicted for: intervals differ little between images."""
+"""Images that designs are planned on."""
+JUDGED_IMAGES = 64
+"""Images that the cycles of a planned design are predicted for, at most."""
+JUDGED_MACS = 300e6
+"""Dense operations of them all together, at most: a prediction takes seconds."""
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
 
@@ -84,14 +91,14 @@ class Design:
         )
 
     @staticmethod
-    def of(planned: Plan, objective: Objective) -> Design:
-        """The figures of a plan."""
+    def of(planned: Plan, objective: Objective, latency_cycles: float) -> Design:
+        """The figures of a plan, and the latency of a lone image."""
         cost = planned.cost
         return Design(
             board=planned.board.name,
             objective=objective,
             cycles=planned.cycles_per_image,
-            latency_cycles=planned.latency_cycles,
+            latency_cycles=latency_cycles,
             clock_hz=predicted_clock_hz(planned),
             hoped_clock_hz=hoped_clock_hz(planned),
             lut=round(cost.lut),
@@ -109,9 +116,15 @@ class Design:
         return Design(**{**document, "shortfalls": tuple(document["shortfalls"])})
 
 
-def activity_of(net: FixedNetwork, images: Array) -> Activity:
-    """Spike trains of the first `ACTIVITY_IMAGES` of raw ``images`` (N, C, H, W)."""
-    sample = images[:ACTIVITY_IMAGES]
+def sample_of(images: Array, count: int) -> Array:
+    """``count`` of raw ``images`` (N, C, H, W) at even distances, or all: they may be sorted."""
+    where = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64)
+    return np.asarray(images[where])
+
+
+def activity_of(net: FixedNetwork, images: Array, count: int = ACTIVITY_IMAGES) -> Activity:
+    """Spike trains of ``count`` of raw ``images`` (N, C, H, W)."""
+    sample = sample_of(images, count)
     result = simulate(net, sample, trace=True)
     if result.trace is None:
         raise PlanError("activity", "the simulator kept no trace")
@@ -129,6 +142,8 @@ def designs_for(net: FixedNetwork, images: Array, boards: Sequence[Board]) -> tu
         If hardware has no core for the network.
     """
     activity = activity_of(net, images)
+    affordable = int(JUDGED_MACS / (net.dense_macs * net.total_steps))
+    judged = activity_of(net, images, min(max(affordable, ACTIVITY_IMAGES), JUDGED_IMAGES))
     found: list[Design] = []
     refusals: list[PlanError] = []
     for board in boards:
@@ -141,7 +156,19 @@ def designs_for(net: FixedNetwork, images: Array, boards: Sequence[Board]) -> tu
         for planned, objective in zip(plans, OBJECTIVES, strict=True):
             if planned.schedule not in schedules:
                 schedules.append(planned.schedule)
-                found.append(Design.of(planned, objective))
+                exact = evaluate(net, planned.schedule, board, judged)
+                found.append(Design.of(exact, objective, _lone(net, planned, activity)))
     if not found:
         raise refusals[0]
     return tuple(found)
+
+
+def _lone(net: FixedNetwork, planned: Plan, activity: Activity) -> float:
+    """Cycles from first integer to last score of an image in an idle accelerator, on average."""
+    found = []
+    for k in range(activity.images):
+        steps = None if activity.steps is None else activity.steps[k : k + 1]
+        spikes = {name: values[k : k + 1] for name, values in activity.spikes.items()}
+        alone = Activity(activity.inputs[k : k + 1], spikes, steps)
+        found.append(float(chain_timing(net, planned.schedule, alone).latency[0]))
+    return sum(found) / len(found)

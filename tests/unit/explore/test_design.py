@@ -9,8 +9,8 @@ import pytest
 
 from pysnn_hw.errors import PlanError
 from pysnn_hw.explore import Prediction, designs_for, predict_designs
-from pysnn_hw.explore.design import OBJECTIVES, Design, activity_of
-from pysnn_hw.plan import load_board, plan, plan_each
+from pysnn_hw.explore.design import JUDGED_IMAGES, OBJECTIVES, Design, activity_of, sample_of
+from pysnn_hw.plan import evaluate, load_board, plan, plan_each
 from pysnn_hw.plan.budget import share
 from tests.networks import random_images, random_network
 from tests.unit.explore.points import design, record
@@ -32,16 +32,31 @@ def test_designs_are_the_planners():
     for objective, made in found.items():
         planned = plan(NET, board, activity, objective=objective)
         assert made.cycles == planned.cycles_per_image
-        assert made.latency_cycles == planned.latency_cycles
+        alone = [evaluate(NET, planned.schedule, board, activity_of(NET, x[None])) for x in IMAGES]
+        assert made.latency_cycles == np.mean([one.latency_cycles for one in alone])
         assert (made.lut, made.bram) == (round(planned.cost.lut), planned.cost.bram)
         assert made.share == share(board, planned.cost)
         assert made.fits
         assert planned.clock is not None
-        assert made.images_per_s == pytest.approx(planned.images_per_s)
-        assert made.latency_us == pytest.approx(planned.latency_cycles / planned.clock.mhz)
+        assert made.images_per_s == pytest.approx(1e6 * planned.clock.mhz / made.cycles)
+        assert made.latency_us == pytest.approx(made.latency_cycles / planned.clock.mhz)
         assert made.hoped_clock_hz == pytest.approx(1e6 * planned.clock.high_mhz)
     assert {"balanced", "smallest"} <= set(found)
     assert found["smallest"].lut <= min(d.lut for d in found.values())
+
+
+def test_cycles_are_predicted_for_more_images_than_are_planned_on():
+    board, images = load_board("icebreaker"), random_images(RNG, NET, 99)
+    planned = plan_each(NET, board, activity_of(NET, images), ("balanced",))[0]
+    many = activity_of(NET, images, JUDGED_IMAGES)
+    assert (activity_of(NET, images).images, many.images) == (8, 64)
+    found = next(d for d in designs_for(NET, images, [board]) if d.objective == "balanced")
+    assert found.cycles == evaluate(NET, planned.schedule, board, many).cycles_per_image
+
+
+def test_samples_come_from_everywhere():
+    assert sample_of(np.arange(10), 4).tolist() == [0, 3, 6, 9]
+    assert sample_of(np.arange(3), 8).tolist() == [0, 1, 2]
 
 
 def test_each_objective_is_planned_as_alone():
