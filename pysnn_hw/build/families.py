@@ -37,8 +37,6 @@ class Family:
         routed netlist.
     bitstream
         Suffix of the bitstream.
-    router
-        Arguments of nextpnr that choose its router.
     retune
         Sets the PLL of a routed design in the textual bitstream. Without it that is done in the
         routed netlist, which nextpnr must then read again if there is a textual one.
@@ -67,7 +65,6 @@ class Family:
     spram: str = ""
     ff: str = ""
     ff_cells: str = ""
-    router: tuple[str, ...] = ()
     retune: Callable[[str, PllSettings], str] | None = None
     refine: Callable[[dict[str, Any]], object] = lambda netlist: None
 
@@ -170,8 +167,6 @@ FAMILIES: Mapping[str, Family] = {
         bitstream="bit",
         retune=retune_config,
         pack=lambda device, text, binary: ("--compress", "--input", text, "--bit", binary),
-        # Where block RAMs crowd, the other one tears up wires again and again.
-        router=("--router", "router2"),
         lut={"TRELLIS_COMB": 1},
         ff="TRELLIS_FF",
         bram="DP16KD",

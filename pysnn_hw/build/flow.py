@@ -248,7 +248,7 @@ class _Build:
         arguments = [
             *self.family.device_arguments(self.board.device),
             *("--json", netlist.name, *constraint_arguments(f"{self.name}.{constraints}")),
-            *("--seed", str(seed), "--timing-allow-fail", *self.family.router),
+            *("--seed", str(seed), "--timing-allow-fail"),
             *("--report", f"{part}.report.json", "--write", f"{part}.routed.json"),
         ]
         products = ["report.json", "routed.json"]
