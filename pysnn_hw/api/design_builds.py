@@ -6,29 +6,26 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pysnn_hw.api.planning import planning
 from pysnn_hw.api.searching import Job, network_of, subject
-from pysnn_hw.api.stages.board import (
-    BoardWork,
-    build_stage,
-    generate_stage,
-    simulate_stage,
-)
+from pysnn_hw.api.stages.board import BoardWork, build_stage, generate_stage
 from pysnn_hw.api.stages.network import Source
 from pysnn_hw.build.toolchain import find_toolchain
 from pysnn_hw.config import CompileOptions
-from pysnn_hw.errors import ToolError
+from pysnn_hw.errors import ToolError, VerificationError
 from pysnn_hw.explore import Attempt, Built, DesignPoint, Tally
-from pysnn_hw.explore.design import ACTIVITY_IMAGES, activity_of
+from pysnn_hw.explore.design import ACTIVITY_IMAGES, activity_of, sample_of
 from pysnn_hw.ir.file import save
 from pysnn_hw.pipeline.files import write_json
 from pysnn_hw.pipeline.runner import StageTime, run_stages
 from pysnn_hw.pipeline.stage import Stage
 from pysnn_hw.plan import load_board, plan_each
 from pysnn_hw.progress import Progress
+from pysnn_hw.resources import resource_dir
 from pysnn_hw.verify import run_dataset
 
 LONE_IMAGES = 8
@@ -67,10 +64,7 @@ class DesignBuilder:
     def work(self, point: DesignPoint) -> BoardWork:
         """The files of a design point."""
         job, design = self.job, point.design
-        options = CompileOptions(
-            *(job.model, job.data, (self.boards[design.board],), job.source),
-            simulated_images=self.simulated_images,
-        )
+        options = CompileOptions(job.model, job.data, (self.boards[design.board],), job.source)
         folder = self.folder / f"{point.trial}-{design.objective}"
         return BoardWork(Source(options, label=f"trial {point.trial}"), folder, options.boards[0])
 
@@ -86,18 +80,20 @@ class DesignBuilder:
         PysnnError
             If hardware and golden differ, or a tool fails other than at placing and routing.
         """
-        work, problem = self._run(point, [generate_stage, simulate_stage, _lone_stage, build_stage])
+        measure_stage = partial(_measure_stage, self)
+        work, problem = self._run(point, [generate_stage, measure_stage, build_stage])
         if problem:
             return Attempt(point, None, problem)
-        built, alone = read(work, "build.json"), read(work, "latency.json")
-        cycles = read(work, "simulation.json")["cycles_per_image"]["mean"]
+        built, done = read(work, "build.json"), read(work, "measured.json")
         clock_hz, image = 1e6 * built["clock_mhz"], built["flash_image"]
         facts = {
             **{name: built[name] for name in ("fmax_mhz", "lut", "ff", "bram", "dsp", "spram")},
             "bitstream": work.file(built["bitstream"]),
             "flash_image": None if image is None else work.file(image),
         }
-        return Attempt(point, Built(clock_hz, cycles, alone["latency_cycles"], facts))
+        return Attempt(
+            point, Built(clock_hz, done["cycles_per_image"], done["latency_cycles"], facts)
+        )
 
     def schedule(self, point: DesignPoint) -> dict[str, Any]:
         """The schedule of a design point, as `generate`, `verify` and `build` take it."""
@@ -173,24 +169,43 @@ def _plan_stage(work: BoardWork, point: DesignPoint, job: Job) -> Stage:
     )
 
 
-def _lone_stage(work: BoardWork) -> Stage:
-    """Latency of images that find the accelerator idle, mean over `LONE_IMAGES`."""
-    target = work.file("latency.json")
+def _measure_stage(builder: DesignBuilder, work: BoardWork) -> Stage:
+    """Test images through the cycle-accurate model, every word compared: cycles, latency."""
+    target, count = work.file("measured.json"), builder.simulated_images
 
     def run(progress: Progress) -> None:
-        images = work.source.dataset.x_test[:LONE_IMAGES]
+        def told(what: str, done: int, total: int) -> None:
+            progress(work.source.stage_name(what, work.board.name), done, total)
+
+        # Data sets may be sorted, by class or by writer: images from everywhere.
+        images = sample_of(work.source.dataset.x_test, count)
+        folder, lone = work.file("verify"), sample_of(images, LONE_IMAGES)
+        found = run_dataset(work.net, work.schedule, images, folder=folder, progress=told)
         # As many runs as images: each finds its accelerator idle.
-        found = run_dataset(
-            work.net, work.schedule, images, folder=work.file("verify"), jobs=len(images)
+        alone = run_dataset(work.net, work.schedule, lone, folder=folder, jobs=len(lone))
+        for result in (found, alone):
+            if result.mismatches:
+                raise VerificationError(f"{work.board.name}, harness", str(result.first))
+        write_json(
+            target,
+            {
+                "images": len(images),
+                "cycles_per_image": float(found.intervals.mean()),
+                "lone_images": len(lone),
+                "latency_cycles": float(alone.latency.mean()),
+                "spikes_compared": found.spikes_compared + alone.spikes_compared,
+                "mismatches": 0,
+            },
         )
-        latency = float(found.latency.mean())
-        write_json(target, {"images": len(images), "latency_cycles": latency})
 
     return Stage(
-        work.source.stage_name("latency", work.board.name),
+        work.source.stage_name("measure", work.board.name),
         run,
         (target,),
-        (work.network, work.file("schedule.json"), *work.source.data_files),
-        {"images": LONE_IMAGES},
+        (
+            *(work.network, work.file("schedule.json"), *work.source.data_files),
+            resource_dir("rtl_templates"),
+        ),
+        {"images": count, "lone_images": LONE_IMAGES},
         ("ir", "plan", "hdl", "golden", "verify", "data"),
     )

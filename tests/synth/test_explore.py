@@ -40,15 +40,16 @@ def test_the_best_is_built_measured_and_not_built_again(tmp_path, monkeypatch):
     # Images that come alone find every core idle: no faster than back to back, and as predicted.
     assert built.latency_cycles == pytest.approx(built.design.latency_cycles, rel=0.2)
     assert built.cycles_per_image == pytest.approx(built.design.cycles_per_image, rel=0.2)
-    simulated = next((tmp_path / "out" / "designs").rglob("simulation.json"))
-    assert json.loads(simulated.read_text())["mismatches"] == 0
+    simulated = next((tmp_path / "out" / "designs").rglob("measured.json"))
+    figures = json.loads(simulated.read_text())
+    assert (figures["images"], figures["lone_images"], figures["mismatches"]) == (10, 8, 0)
+    assert figures["spikes_compared"] > 0
     assert "keeps the bounds" in " ".join(found.reasons)
 
     def never(*_):
         raise AssertionError("ran again")
 
     monkeypatch.setattr("pysnn_hw.api.stages.board.run_verb", never)
-    monkeypatch.setattr("pysnn_hw.api.stages.board.run_verilated", never)
     monkeypatch.setattr("pysnn_hw.api.design_builds.run_dataset", never)
     again = api.explore(*arguments, ASKED)
     assert again.builds == found.builds
