@@ -29,6 +29,8 @@ def _slave(component: Any = AxiLite) -> Harness:
         owed = Signal(name=f"owed_{answer}")
         m.d.sync += owed.eq(moves(question) | (owed & ~moves(answer)))
         h.claim(getattr(dut, f"s_axi_{answer}valid") == owed)
+        # No question is taken while the answer to the one before still waits.
+        h.claim(~(owed & ~moves(answer) & moves(question)))
         # No cycle is lost while the answers are taken.
         offered = getattr(dut, f"s_axi_{question}valid") & (dut.s_axi_wvalid | (answer == "r"))
         taken = getattr(dut, f"s_axi_{answer}ready")
