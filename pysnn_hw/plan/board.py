@@ -93,6 +93,8 @@ class ClockInput(_Table):
         Clock that place-and-route strives for; the PLL is then set to what it reached.
     enough_hz
         Below this, place-and-route tries again from other starting points.
+    most_hz
+        No clock above this is set, whatever place-and-route says of the timing; no limit if absent.
     """
 
     resource: str
@@ -100,6 +102,7 @@ class ClockInput(_Table):
     pll: Literal["EHXPLLL", "SB_PLL40_2_PAD", "SB_PLL40_CORE", "rPLL"]
     target_hz: int = Field(gt=0)
     enough_hz: int = Field(gt=0)
+    most_hz: int | None = Field(default=None, gt=0)
 
 
 class Link(_Table):
