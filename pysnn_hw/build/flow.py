@@ -27,6 +27,7 @@ __all__ = [
     "BuildResult",
     "build_accelerator",
     "build_bitstream",
+    "clock_limit_hz",
     "reading_script",
     "synthesis_script",
     "without_brackets",
@@ -54,7 +55,8 @@ class BuildResult:
         The same file followed by the boot image, to be written to the flash instead; None if
         no memory is loaded from there.
     fmax_mhz
-        Highest clock at which timing closes.
+        Highest clock at which timing closes; where nextpnr's figures are known to be too high, so
+        much less than it says.
     clock_mhz
         What the PLL is set to; not above ``fmax_mhz``.
     lut, ff, bram, dsp, spram
@@ -129,11 +131,12 @@ def build_bitstream(
     goal_hz = max(clock_hz or 0, board.clock.target_hz)
     goal = best_pll(board.clock.pll, board.clock.hz, goal_hz)
     netlist = build.synthesise(BoardTop(design, board, goal))
-    enough_mhz = min(clock_hz or math.inf, board.clock.enough_hz) / 1e6
-    routed = build.route_until(netlist, enough_mhz)
+    limit_hz = clock_limit_hz(board, clock_hz)
+    enough_mhz = min(limit_hz, board.clock.enough_hz) / 1e6
+    routed = build.route_until(netlist, enough_mhz / build.family.believed)
     build.check_oscillator_domain(routed)
-    fmax_mhz = routed.report.fmax_of("clk")
-    pll = best_pll(board.clock.pll, board.clock.hz, min(clock_hz or math.inf, fmax_mhz * 1e6))
+    reached_hz = build.fmax_mhz(routed) * 1e6
+    pll = best_pll(board.clock.pll, board.clock.hz, min(limit_hz, reached_hz))
     bitstream = build.pack(routed, pll)
     return build.result(routed, netlist, pll, bitstream, build.flash_image(bitstream, contents))
 
@@ -159,6 +162,11 @@ def build_accelerator(
         contents=accelerator.boot_contents() if board.flash else b"",
         progress=progress,
     )
+
+
+def clock_limit_hz(board: Board, clock_hz: float | None) -> float:
+    """The lower one of a user's limit and the board's, infinite if there is neither."""
+    return min(clock_hz or math.inf, board.clock.most_hz or math.inf)
 
 
 def synthesis_script(device: Device, source: str, netlist: str) -> str:
@@ -248,7 +256,7 @@ class _Build:
         arguments = [
             *self.family.device_arguments(self.board.device),
             *("--json", netlist.name, *constraint_arguments(f"{self.name}.{constraints}")),
-            *("--seed", str(seed), "--timing-allow-fail"),
+            *("--seed", str(seed), "--timing-allow-fail", *self._goal()),
             *("--report", f"{part}.report.json", "--write", f"{part}.routed.json"),
         ]
         products = ["report.json", "routed.json"]
@@ -265,6 +273,15 @@ class _Build:
             interesting=_NEXTPNR_PROGRESS,
         )
         return _Routed(seed, read_report(self.path(f"seed{seed}.report.json")))
+
+    def _goal(self) -> tuple[str, ...]:
+        if not self.family.goal:
+            return ()
+        return (self.family.goal, f"{self.board.clock.target_hz / 1e6:g}")
+
+    def fmax_mhz(self, routed: _Routed) -> float:
+        """The highest clock of the accelerator in MHz that is believed."""
+        return routed.report.fmax_of("clk") * self.family.believed
 
     def pack(self, routed: _Routed, pll: PllSettings) -> Path:
         suffix = self._retuned(routed, pll)
@@ -318,6 +335,7 @@ class _Build:
         needed_mhz = self.board.clock.hz / 1e6
         reached = routed.report.fmax_mhz.items()
         slow = min((mhz for name, mhz in reached if name != "clk"), default=math.inf)
+        slow *= self.family.believed
         if slow < needed_mhz:
             raise ToolError(
                 "nextpnr",
@@ -346,7 +364,7 @@ class _Build:
         return BuildResult(
             bitstream=bitstream,
             flash_image=flash_image,
-            fmax_mhz=report.fmax_of("clk"),
+            fmax_mhz=self.fmax_mhz(routed),
             clock_mhz=pll.output_mhz,
             lut=lut,
             ff=ff,

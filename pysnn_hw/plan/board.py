@@ -95,6 +95,8 @@ class ClockInput(_Table):
         vendor's tool it is set to this, and that tool's script fails if timing does not close.
     enough_hz
         Below this, place-and-route tries again from other starting points.
+    most_hz
+        No clock above this is set, whatever place-and-route says of the timing; no limit if absent.
     """
 
     resource: str
@@ -102,6 +104,7 @@ class ClockInput(_Table):
     pll: Literal["EHXPLLL", "SB_PLL40_2_PAD", "SB_PLL40_CORE", "rPLL", "MMCME2_BASE", "PS7"]
     target_hz: int = Field(gt=0)
     enough_hz: int = Field(gt=0)
+    most_hz: int | None = Field(default=None, gt=0)
 
 
 class Link(_Table):

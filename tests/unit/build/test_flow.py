@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pysnn_hw.build.flow import MAX_TRIES, _Build, _explained, _Routed
+from pysnn_hw.build.families import FAMILIES
+from pysnn_hw.build.flow import MAX_TRIES, _Build, _explained, _Routed, clock_limit_hz
 from pysnn_hw.build.reports import Report
 from pysnn_hw.errors import PlanError, ToolError
 from pysnn_hw.plan.board import load_board
@@ -72,3 +73,36 @@ def test_a_full_device_is_named(words):
     assert "does not fit" in str(error)
     other = ToolError("nextpnr-ice40", "out of memory", "")
     assert _explained(other, board) is other
+
+
+def built_for(name, **fmax_mhz):
+    """What is known of a design once it is routed."""
+    board = load_board(name)
+    family = FAMILIES[board.device.family]
+    report = Report({clock: float(mhz) for clock, mhz in fmax_mhz.items()}, {})
+    return _Build(board, family, None, Path(), "top", 1, None), _Routed(1, report)
+
+
+@pytest.mark.parametrize(("name", "mhz"), [("ulx3s-12f", 100), ("tang-nano-9k", 80)])
+def test_frequencies_are_believed_as_far_as_they_are_known_to_hold(name, mhz):
+    build, routed = built_for(name, clk=100)
+    assert build.fmax_mhz(routed) == mhz
+
+
+def test_oscillator_domain_is_held_to_the_same():
+    build, routed = built_for("tang-nano-9k", clk=100, board_clk=34)
+    build.check_oscillator_domain(routed)
+    build, routed = built_for("tang-nano-9k", clk=100, board_clk=33)
+    with pytest.raises(ToolError, match=r"the link reaches 26.4 MHz, the oscillator has 27 MHz"):
+        build.check_oscillator_domain(routed)
+
+
+def test_lower_limit_of_user_and_board():
+    board = load_board("tang-nano-9k")
+    limited = board.model_copy(
+        update={"clock": board.clock.model_copy(update={"most_hz": 48_000_000})}
+    )
+    assert clock_limit_hz(board, None) == float("inf")
+    assert clock_limit_hz(board, 50e6) == 50e6
+    assert clock_limit_hz(limited, None) == 48e6
+    assert clock_limit_hz(limited, 30e6) == 30e6
