@@ -23,7 +23,7 @@ from pysnn_hw.ir.file import save
 from pysnn_hw.pipeline.files import write_json
 from pysnn_hw.pipeline.runner import StageTime, run_stages
 from pysnn_hw.pipeline.stage import Stage
-from pysnn_hw.plan import load_board, plan_each
+from pysnn_hw.plan import load_board, plan
 from pysnn_hw.progress import Progress
 from pysnn_hw.resources import resource_dir
 from pysnn_hw.verify import run_dataset
@@ -154,7 +154,7 @@ def _plan_stage(work: BoardWork, point: DesignPoint, job: Job) -> Stage:
 
     def run(progress: Progress) -> None:
         activity = activity_of(work.net, job.planned_images(subject(job)))
-        (planned,) = plan_each(work.net, work.board, activity, [point.design.objective])
+        planned = plan(work.net, work.board, activity, objective=point.design.objective)
         write_json(work.file("schedule.json"), planned.schedule.to_json())
         document = asdict(planning(planned, f"{ACTIVITY_IMAGES} validation images"))
         write_json(work.file("plan.json"), document)
