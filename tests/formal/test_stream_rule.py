@@ -22,6 +22,7 @@ import pysnn_hw.hdl
 from pysnn_hw.hdl.accelerator import Accelerator
 from pysnn_hw.hdl.accumulate import Accumulate
 from pysnn_hw.hdl.address_events import AddressEvents
+from pysnn_hw.hdl.axi_core import AxiCore
 from pysnn_hw.hdl.axi_stream import AxiStreamTop
 from pysnn_hw.hdl.bernoulli import BernoulliEncoder
 from pysnn_hw.hdl.boot import FlashBoot
@@ -432,6 +433,9 @@ CASES: dict[Any, Case] = {
     ),
 }
 
+ONLY_SIMULATED: set[Any] = {AxiCore}
+"""Not proven: their parts are, and tests/cosim/test_axi_core.py drives the whole with pauses."""
+
 ELSEWHERE: dict[Any, Any] = {
     SkidBuffer: test_streams,
     EventQueue: test_streams,
@@ -468,7 +472,7 @@ def _components() -> set[Any]:
 
 
 def test_no_component_with_a_stream_lacks_a_proof() -> None:
-    assert _components() == {*CASES, *ELSEWHERE, *WITHOUT}
+    assert _components() == {*CASES, *ELSEWHERE, *WITHOUT, *ONLY_SIMULATED}
     for component, build in WITHOUT.items():
         assert "Out" not in streams_of(build()).values(), component
     for component, module in ELSEWHERE.items():
