@@ -253,6 +253,13 @@ def ranged(net: FixedNetwork, population: Population) -> Population:
     return replace(population, v_min=int(lowest.min()), v_max=int(highest.max()))
 
 
+def unclamped(net: FixedNetwork) -> FixedNetwork:
+    """``net`` with clamps that never act."""
+    wide = {"v_min": -(2**31), "v_max": 2**31 - 1}
+    populations = tuple(replace(p, **wide) if p.kind == "fire" else p for p in net.populations)
+    return replace(net, populations=populations)
+
+
 def add_readout(net: FixedNetwork, projection: Projection, bias: Array) -> FixedNetwork:
     """Add the readout at which ``projection`` ends."""
     view = projection.as_conv(net.shape_of(projection.source))

@@ -23,8 +23,8 @@ KNOBS = tuple(field.name for field in fields(Candidate))
 
 
 @dataclass(frozen=True)
-class ExploredPoint:
-    """One candidate.
+class ExploredCandidate:
+    """A conversion that was tried.
 
     Attributes
     ----------
@@ -32,6 +32,30 @@ class ExploredPoint:
         Its number.
     method, timesteps, levels, weight_bits, thresholds, tau, bias_correction, activity
         How it was converted.
+    """
+
+    trial: int
+    method: str
+    timesteps: int
+    levels: int
+    weight_bits: int
+    thresholds: str
+    tau: float
+    bias_correction: bool
+    activity: float
+
+    @property
+    def name(self) -> str:
+        """Its knobs in a line; those at their usual place are left out."""
+        return Candidate(**{knob: getattr(self, knob) for knob in KNOBS}).short
+
+
+@dataclass(frozen=True)
+class ExploredPoint(ExploredCandidate):
+    """What a candidate came to.
+
+    Attributes
+    ----------
     images
         Test images that it was measured on; if 0, the figures are None.
     accuracy, original_accuracy
@@ -50,15 +74,6 @@ class ExploredPoint:
         Why it was not looked at to the end; empty if it was.
     """
 
-    trial: int
-    method: str
-    timesteps: int
-    levels: int
-    weight_bits: int
-    thresholds: str
-    tau: float
-    bias_correction: bool
-    activity: float = 0.0
     images: int = 0
     accuracy: float | None = None
     original_accuracy: float | None = None
@@ -72,11 +87,6 @@ class ExploredPoint:
     energy_uj: float | None = None
     on_front: bool = False
     note: str = ""
-
-    @property
-    def name(self) -> str:
-        """Its knobs in a line; those at their usual place are left out."""
-        return Candidate(**{knob: getattr(self, knob) for knob in KNOBS}).short
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pysnn_hw.api.explored import KNOBS
-from pysnn_hw.explore import Attempt, Candidate, Constraints, DesignPoint
+from pysnn_hw.api.explored import ExploredCandidate
+from pysnn_hw.explore import Attempt, Constraints, DesignPoint
 from pysnn_hw.report.design_search import BuildRow, DesignReport, DesignRow
 
 
 @dataclass(frozen=True)
-class ExploredDesign:
+class ExploredDesign(ExploredCandidate):
     """A candidate as a design on a board; speeds are predicted.
 
     Attributes
     ----------
-    trial
-        Number of the candidate.
-    method, timesteps, levels, weight_bits, thresholds, tau, bias_correction, activity
-        How it was converted.
     images, accuracy, loss, loss_error
         Validation images; the fraction classified correctly; points lost against the original
         network on them, with their standard error.
@@ -40,15 +36,6 @@ class ExploredDesign:
         Whether no other design point with as many images is as accurate, fast and small.
     """
 
-    trial: int
-    method: str
-    timesteps: int
-    levels: int
-    weight_bits: int
-    thresholds: str
-    tau: float
-    bias_correction: bool
-    activity: float
     images: int
     accuracy: float
     loss: float
@@ -69,11 +56,6 @@ class ExploredDesign:
     shortfalls: tuple[str, ...]
     keeps_bounds: bool
     on_front: bool
-
-    @property
-    def name(self) -> str:
-        """Its candidate in a line."""
-        return Candidate(**{knob: getattr(self, knob) for knob in KNOBS}).short
 
 
 @dataclass(frozen=True)

@@ -434,7 +434,8 @@ CASES: dict[Any, Case] = {
 }
 
 ONLY_SIMULATED: set[Any] = {AxiCore}
-"""Not proven: their parts are, and tests/cosim/test_axi_core.py drives the whole with pauses."""
+"""A reset by register withdraws its offer, so it does not keep the rule;
+tests/cosim/test_axi_core.py drives it with pauses."""
 
 ELSEWHERE: dict[Any, Any] = {
     SkidBuffer: test_streams,

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pysnn_hw.golden import simulate
 from pysnn_hw.golden.neuron import integrate_fire
 from pysnn_hw.ir.snn import INPUT, PLAIN, FixedNetwork, Input, Neuron, Population, Projection
-from tests.networks import random_images, random_network
+from tests.networks import random_images, random_network, unclamped
 
 TRIALS = settings(deadline=None, max_examples=60)
 FEW_TRIALS = settings(deadline=None, max_examples=25)
@@ -124,13 +124,6 @@ def test_inv_1_conservation_in_networks(seed):
         counts = trace.spikes[population.name].sum(1, dtype=np.int64)
         left = charge + column[1] - trace.membranes[population.name]
         np.testing.assert_array_equal(column[0] * counts, left)
-
-
-def unclamped(net):
-    """``net`` without clamps that act: conservation is about those that do not saturate."""
-    wide = {"v_min": -(2**31), "v_max": 2**31 - 1}
-    populations = tuple(replace(p, **wide) if p.kind == "fire" else p for p in net.populations)
-    return replace(net, populations=populations)
 
 
 def total_current(net, name, images, spikes):

@@ -16,7 +16,7 @@ from pysnn_hw.convert.hybrid.unrolled import Unrolled, random_spikes
 from pysnn_hw.errors import ModelError
 from pysnn_hw.golden import simulate
 from pysnn_hw.ir.snn import Neuron, Pool
-from tests.networks import random_images, random_network
+from tests.networks import random_images, random_network, unclamped
 from tests.unit.convert.hybrid_nets import IDLE, as_input, dense, images_of, random_dense, run
 
 TRIALS = settings(max_examples=60, deadline=None)
@@ -127,7 +127,8 @@ def test_c8_scaling_weights_and_thresholds_changes_no_spike(factor):
 @given(st.integers(0, 10**6))
 def test_in_integers_it_is_the_golden_network(seed):
     rng = np.random.default_rng(seed)
-    net = random_network(rng, spike_max=1, neurons=[Neuron(strict=True)], pools=("sum",))
+    # What is trained has no clamps.
+    net = unclamped(random_network(rng, spike_max=1, neurons=[Neuron(strict=True)], pools=("sum",)))
     images = random_images(rng, net, 3)
     want = simulate(net, images, trace=True)
     spikes, _ = run(net, images)
