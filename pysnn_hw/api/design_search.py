@@ -198,7 +198,8 @@ def _conclude(
     write_text(found.page, render_designs(report(found, Path(job.model).stem, constraints)))
     write_json(found.results, document(found))
     if chosen is None:
-        raise _failure(closure, points, constraints, options)
+        tried = points if any(p.qualifies(constraints) for p in every) else every
+        raise _failure(closure, tried, constraints, options)
     return found
 
 
@@ -268,7 +269,9 @@ def _failure(
     built = [(a, p) for a, p in done if p is not None]
     if not done:
         unmet = why_unmet(points, constraints, options.objective)
-        return PlanError("explore", unmet.problem, unmet.hint)
+        lucky = not options.build and any(p.qualifies(constraints, p.hope) for p in points)
+        chance = "let --build try whether its clock comes out better, or " if lucky else ""
+        return PlanError("explore", unmet.problem, chance + unmet.hint)
     many = f"none of the {len(done)} designs that were built" if done[1:] else "the design built"
     hint = "allow more builds" if len(done) == options.max_builds else "relax the bounds"
     if not built:
