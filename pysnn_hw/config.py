@@ -187,7 +187,7 @@ class ExploreOptions:
     max_latency_us: float | None = None
     min_accuracy: float | None = None
     build: bool = False
-    max_builds: int = 4
+    max_builds: int = 6
     simulated_images: int = 200
     validation_share: float = 0.5
     search: SearchOptions = field(default_factory=SearchOptions)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from pysnn_hw.plan import load_board, plan
 from pysnn_hw.progress import Progress
 from pysnn_hw.resources import resource_dir
 from pysnn_hw.verify import run_dataset
+from pysnn_hw.verify.verilator import find_verilator
 
 LONE_IMAGES = 8
 """Images that are sent one by one, to measure the latency."""
@@ -57,7 +57,8 @@ class DesignBuilder:
     progress: Progress
 
     def check_tools(self) -> None:
-        """Raise ToolError if what builds for one of the boards is missing."""
+        """Raise ToolError if what builds for one of the boards, or simulates, is missing."""
+        find_verilator()
         for spec in self.boards.values():
             find_toolchain(load_board(spec).device.family)
 
@@ -70,20 +71,27 @@ class DesignBuilder:
 
     def lay_out(self, point: DesignPoint) -> BoardWork:
         """Network and schedule of a design point, in its folder."""
-        return self._run(point, [])[0]
+        work = self._prepared(point)
+        _raise_first(self._run(work, [_plan_stage(work, point, self.job)]))
+        return work
 
     def __call__(self, point: DesignPoint) -> Attempt:
-        """Simulate, place and route a design point; what was done before is not done again.
+        """Place, route and simulate a design point; what was done before is not done again.
 
         Raises
         ------
         PysnnError
             If hardware and golden differ, or a tool fails other than at placing and routing.
         """
-        measure_stage = partial(_measure_stage, self)
-        work, problem = self._run(point, [generate_stage, measure_stage, build_stage])
-        if problem:
-            return Attempt(point, None, problem)
+        work = self._prepared(point)
+        stages = [_plan_stage(work, point, self.job), generate_stage(work), build_stage(work)]
+        times = self._run(work, stages)
+        # That a design cannot be placed or routed is an answer; the tools are known to be there.
+        if isinstance(times[-1].error, ToolError):
+            _raise_first(times[:-1])
+            return Attempt(point, None, str(times[-1].error))
+        _raise_first(times)
+        _raise_first(self._run(work, [_measure_stage(work, self.simulated_images)]))
         built, done = read(work, "build.json"), read(work, "measured.json")
         clock_hz, image = 1e6 * built["clock_mhz"], built["flash_image"]
         facts = {
@@ -120,21 +128,16 @@ class DesignBuilder:
             {"first": first, "source": asdict(job.source)},
             ("golden", "ir", "data", "frontend", "convert"),
         )
-        _raise_first(run_stages([stage], target.parent, self.progress))
+        _raise_first(self._run(work, [stage]))
         return Tally.from_json(json.loads(target.read_text(encoding="utf-8")))
 
-    def _run(self, point: DesignPoint, steps: list[Any]) -> tuple[BoardWork, str]:
+    def _prepared(self, point: DesignPoint) -> BoardWork:
         work = self.work(point)
         save(network_of(self.job, point.point.candidate), work.network)
-        stages = [_plan_stage(work, point, self.job), *(make(work) for make in steps)]
-        times = run_stages(stages, work.network.parent, self.progress)
-        last = times[-1]
-        # That a design cannot be placed or routed is an answer; the tools are known to be there.
-        if build_stage in steps and isinstance(last.error, ToolError):
-            _raise_first(times[:-1])
-            return work, str(last.error)
-        _raise_first(times)
-        return work, ""
+        return work
+
+    def _run(self, work: BoardWork, stages: list[Stage]) -> list[StageTime]:
+        return run_stages(stages, work.network.parent, self.progress)
 
 
 def _raise_first(times: Sequence[StageTime]) -> None:
@@ -169,9 +172,9 @@ def _plan_stage(work: BoardWork, point: DesignPoint, job: Job) -> Stage:
     )
 
 
-def _measure_stage(builder: DesignBuilder, work: BoardWork) -> Stage:
+def _measure_stage(work: BoardWork, count: int) -> Stage:
     """Test images through the cycle-accurate model, every word compared: cycles, latency."""
-    target, count = work.file("measured.json"), builder.simulated_images
+    target = work.file("measured.json")
 
     def run(progress: Progress) -> None:
         def told(what: str, done: int, total: int) -> None:

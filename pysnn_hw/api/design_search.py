@@ -198,7 +198,8 @@ def _conclude(
     write_text(found.page, render_designs(report(found, Path(job.model).stem, constraints)))
     write_json(found.results, document(found))
     if chosen is None:
-        raise _failure(closure, points, constraints, options)
+        tried = points if any(p.qualifies(constraints) for p in every) else every
+        raise _failure(closure, tried, constraints, options)
     return found
 
 
@@ -268,14 +269,19 @@ def _failure(
     built = [(a, p) for a, p in done if p is not None]
     if not done:
         unmet = why_unmet(points, constraints, options.objective)
-        return PlanError("explore", unmet.problem, unmet.hint)
-    many = f"none of the {len(done)} designs that were built" if done[1:] else "the design built"
-    hint = "allow more builds" if len(done) == options.max_builds else "relax the bounds"
+        lucky = not options.build and any(p.qualifies(constraints, p.hope) for p in points)
+        chance = "let --build try whether its clock comes out better, or " if lucky else ""
+        return PlanError("explore", unmet.problem, chance + unmet.hint)
+    exhausted = len(done) == options.max_builds
+    alone, many = "the design that was built", f"none of the {len(done)} designs that were built"
     if not built:
+        said = f"{many} can be" if done[1:] else f"{alone} cannot be"
         reason = closure.attempts[-1].problem
-        return PlanError("explore", f"{many} could not be placed and routed ({reason})", hint)
+        hint = "allow more builds" if exhausted else "name a larger board"
+        return PlanError("explore", f"{said} placed and routed ({reason})", hint)
     closest, reached = min(built, key=lambda b: constraints.worst(b[1]))
     short = " and ".join(constraints.shortfalls(reached))
-    verdict = f"{many} comes to {constraints}" if done[1:] else f"{many} misses {constraints}"
     where = f"{closest.point.point.candidate.short} on {closest.point.design.board}"
-    return PlanError("explore", f"{verdict}; the closest, {where}, has {short}", hint)
+    said = f"{many} comes to {constraints}" if done[1:] else f"{alone} misses {constraints}"
+    hint = "allow more builds" if exhausted else "relax the bounds"
+    return PlanError("explore", f"{said}; the closest, {where}, has {short}", hint)

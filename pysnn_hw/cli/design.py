@@ -68,7 +68,7 @@ def explore(
     ] = False,
     max_builds: Annotated[
         int, typer.Option(help="Designs to build at most.", min=1, rich_help_panel=_BUILD)
-    ] = 4,
+    ] = 6,
     simulate: Annotated[
         int,
         typer.Option(

@@ -97,9 +97,11 @@ def close(
 
     The best that should keep them comes first. What its build came to corrects what is predicted
     of the others on that board, up or down: if it falls short, the best that should still do is
-    next, and if the clock came out so well that a better one may do, that is. While nothing keeps
-    the constraints and nothing should, what should have by the first prediction is given a try, the
-    one with most to spare first; then what would at the clock that place-and-route strives for.
+    next, and if the clock came out so well that a better one may do, that is. After one that cannot
+    be placed and routed, designs that were planned for another objective come first. While nothing
+    keeps the constraints and nothing should, what should have by the first prediction is given a
+    try, the one with most to spare first; then what would at the clock that place-and-route strives
+    for.
 
     Parameters
     ----------
@@ -133,9 +135,10 @@ def next_point(
     """The point to build after ``attempts``, see `close`; None if there is nothing to be had."""
     built = [attempt.point for attempt in attempts]
     waiting = sorted((p for p in points if p not in built), key=lambda p: p.rank(goal))
-    for p in waiting:
-        if p.qualifies(constraints, learnt(attempts, p.design.board)):
-            return p
+    likely = [p for p in waiting if p.qualifies(constraints, learnt(attempts, p.design.board))]
+    if likely:
+        # Of equally many failures the first.
+        return min(likely, key=lambda p: _failures(attempts, p))
     if any(attempt.keeps(constraints) for attempt in attempts):
         return None
     promised = [p for p in waiting if p.qualifies(constraints)]
@@ -144,6 +147,16 @@ def next_point(
     known = {a.point.design.board for a in attempts if a.built is not None}
     hopeful = (p for p in waiting if p.design.board not in known)
     return next((p for p in hopeful if p.qualifies(constraints, p.hope)), None)
+
+
+def _failures(attempts: Sequence[Attempt], point: DesignPoint) -> int:
+    """Builds that came to nothing, of designs planned for the same: such designs are alike."""
+    design = point.design
+    return sum(
+        a.built is None
+        and (a.point.design.board, a.point.design.objective) == (design.board, design.objective)
+        for a in attempts
+    )
 
 
 def learnt(attempts: Sequence[Attempt], board: str) -> Correction:

@@ -64,6 +64,21 @@ def test_what_cannot_be_placed_is_followed_by_the_next():
     assert factory.tried == [1, 2]
 
 
+def test_designs_of_another_kind_come_before_more_of_one_that_cannot_be_placed():
+    points = [
+        at(1, 990, 1100, objective="smallest"),
+        at(2, 985, 1500, objective="smallest"),
+        at(3, 980, 4000),
+    ]
+    factory = Factory(t1=None, t2=None)
+    assert run(factory, points) == 3
+    # The more accurate one of the kind that failed has its turn after it.
+    assert factory.tried == [1, 3, 2]
+    factory = Factory(t1=None, t3=None)
+    assert run(factory, points) == 2
+    assert factory.tried == [1, 3, 2]
+
+
 def test_a_better_clock_than_expected_lets_a_more_accurate_one_do():
     factory = Factory(t1=1.8, t0=1.7)
     assert run(factory) == 0
