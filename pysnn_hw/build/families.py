@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pysnn_hw.build.carry_chains import free_carry_inputs
 from pysnn_hw.build.output_registers import absorb_output_registers
 from pysnn_hw.hdl.clock import PLL_CELL_NAME, PllSettings
 from pysnn_hw.plan.board import Device
@@ -16,6 +17,7 @@ __all__ = [
     "Family",
     "VendorFamily",
     "retune_config",
+    "retune_fasm",
     "retune_netlist",
 ]
 
@@ -111,6 +113,11 @@ def _ice40_arguments(device: Device) -> tuple[str, ...]:
     return ("--" + device.name.removeprefix("iCE40").lower(), "--package", device.package)
 
 
+def _nexus_arguments(device: Device) -> tuple[str, ...]:
+    # The other router takes wires away from the way of a clock that comes from a plain pin.
+    return ("--device", f"{device.name}-{device.speed}{device.package}", "--router", "router1")
+
+
 def _gowin_arguments(device: Device) -> tuple[str, ...]:
     return ("--device", device.name, "--vopt", f"family={device.package}")
 
@@ -139,6 +146,26 @@ def retune_config(text: str, pll: PllSettings) -> str:
         stored = value if name.endswith("PHASE") else value - 1
         text, count = re.subn(
             rf"^word: {name} [01]{{7}}$", f"word: {name} {stored:07b}", text, flags=re.MULTILINE
+        )
+        if count != 1:
+            raise ValueError(f"bitstream sets {name} {count} times")
+    return text
+
+
+def retune_fasm(text: str, pll: PllSettings) -> str:
+    """Sets the divider of the oscillator in a textual bitstream (FASM) of a Nexus device.
+
+    Raises
+    ------
+    ValueError
+        If there is not exactly one oscillator.
+    """
+    for name, value in pll.parameters.items():
+        text, count = re.subn(
+            rf"^(\S+\.{name}\[7:0\] = 8'b)[01]{{8}}$",
+            rf"\g<1>{value:08b}",
+            text,
+            flags=re.MULTILINE,
         )
         if count != 1:
             raise ValueError(f"bitstream sets {name} {count} times")
@@ -208,6 +235,20 @@ FAMILIES: Mapping[str, Family] = {
         bram="ICESTORM_RAM",
         dsp={"ICESTORM_DSP": 1},
         spram="ICESTORM_SPRAM",
+    ),
+    "nexus": Family(
+        synth=lambda device: "synth_nexus -top top",
+        device_arguments=_nexus_arguments,
+        constraints=("pdc", lambda file: ("--pdc", file)),
+        textual=("fasm", "--fasm"),
+        bitstream="bit",
+        retune=retune_fasm,
+        pack=lambda device, text, binary: ("pack", text, binary),
+        lut={"OXIDE_COMB": 1},
+        ff="OXIDE_FF",
+        bram="OXIDE_EBR",
+        dsp={"MULT9_CORE": 1},
+        refine=free_carry_inputs,
     ),
 }
 

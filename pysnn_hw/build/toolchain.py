@@ -123,6 +123,7 @@ _FAMILIES = {
     "ecp5": ("nextpnr-ecp5", "ecppack"),
     "gowin": ("nextpnr-himbaechel-gowin", "gowin_pack"),
     "ice40": ("nextpnr-ice40", "icepack"),
+    "nexus": ("nextpnr-nexus", "prjoxide"),
 }
 
 

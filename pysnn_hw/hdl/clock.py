@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Phase-locked loops: which settings reach a wanted clock, and the gates that make it."""
+"""Sources of clocks: which settings reach a wanted frequency, and the gates that make it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +26,9 @@ _ICE40_OUTPUT_HZ = (16_000_000, 275_000_000)
 _GOWIN_VCO_HZ = (500_000_000, 1_200_000_000)
 _GOWIN_DETECTOR_HZ = (3_000_000, 400_000_000)
 _GOWIN_OUTPUT_HZ = (4_000_000, 600_000_000)
+# The oscillator on the chip of Nexus devices, and how far it may be off, both as in LiteX (NXOSCA).
+_NEXUS_OSCILLATOR_HZ = 450_000_000
+_NEXUS_SPREAD = Fraction(15, 100)
 # Artix-7 of speed grade -1 (DS181); whole dividers only.
 _MMCM_VCO_HZ = (600_000_000, 1_200_000_000)
 _MMCM_DETECTOR_HZ = (10_000_000, 450_000_000)
@@ -35,25 +38,28 @@ _GOWIN_OUTPUT_DIVS = (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)
 
 @dataclass(frozen=True)
 class PllSettings:
-    """Settings of one PLL.
+    """Settings of one PLL, or of an oscillator on the chip.
 
     Attributes
     ----------
     kind
-        Cell type: ``EHXPLLL``, ``SB_PLL40_2_PAD``, ``SB_PLL40_CORE``, ``rPLL`` or
+        Cell type: ``EHXPLLL``, ``SB_PLL40_2_PAD``, ``SB_PLL40_CORE``, ``rPLL``, ``OSCA`` or
         ``MMCME2_BASE``.
     input_hz
         Frequency of the board's oscillator.
     output_hz
-        Frequency of the clock made from it, exact.
+        Frequency of the clock made from it, exact; of an ``OSCA`` the nominal one.
     parameters
         Parameters of the cell that depend on the frequency.
+    spread
+        By what share the frequency may lie above ``output_hz``.
     """
 
     kind: str
     input_hz: int
     output_hz: Fraction
     parameters: Mapping[str, int]
+    spread: Fraction = Fraction(0)
 
     @property
     def output_mhz(self) -> float:
@@ -62,7 +68,7 @@ class PllSettings:
 
 
 def best_pll(kind: str, input_hz: int, limit_hz: float) -> PllSettings:
-    """The settings with the highest output frequency that is not above ``limit_hz``.
+    """The settings with the highest output frequency that is never above ``limit_hz``.
 
     Raises
     ------
@@ -73,7 +79,7 @@ def best_pll(kind: str, input_hz: int, limit_hz: float) -> PllSettings:
     if candidates is None:
         raise ValueError(f"kind must be one of {', '.join(_CANDIDATES)}, not {kind!r}")
     best = max(
-        (pll for pll in candidates(input_hz) if pll.output_hz <= limit_hz),
+        (p for p in candidates(input_hz) if p.output_hz * (1 + p.spread) <= limit_hz),
         key=lambda pll: pll.output_hz,
         default=None,
     )
@@ -164,6 +170,17 @@ def _gowin_candidates(input_hz: int) -> Iterator[PllSettings]:
                 yield PllSettings("rPLL", input_hz, output, parameters)
 
 
+def _nexus_candidates(input_hz: int) -> Iterator[PllSettings]:
+    for divider in range(2, 257):
+        yield PllSettings(
+            "OSCA",
+            input_hz,
+            Fraction(_NEXUS_OSCILLATOR_HZ, divider),
+            {"HF_CLK_DIV": divider - 1},
+            _NEXUS_SPREAD,
+        )
+
+
 def _mmcm_candidates(input_hz: int) -> Iterator[PllSettings]:
     for input_div in range(1, 107):
         detector = Fraction(input_hz, input_div)
@@ -189,6 +206,7 @@ _CANDIDATES: Mapping[str, Callable[[int], Iterator[PllSettings]]] = {
     "SB_PLL40_2_PAD": partial(_ice40_candidates, "SB_PLL40_2_PAD"),
     "SB_PLL40_CORE": partial(_ice40_candidates, "SB_PLL40_CORE"),
     "rPLL": _gowin_candidates,
+    "OSCA": _nexus_candidates,
     "MMCME2_BASE": _mmcm_candidates,
 }
 
@@ -222,6 +240,7 @@ class ClockGenerator(Elaboratable):
             "SB_PLL40_2_PAD": self._ice40_pad,
             "SB_PLL40_CORE": self._ice40_core,
             "rPLL": partial(self._gowin, platform),
+            "OSCA": self._nexus,
             "MMCME2_BASE": self._mmcm,
         }
         make = kinds[self.settings.kind]
@@ -320,6 +339,19 @@ class ClockGenerator(Elaboratable):
             **{f"i_{name}": Const(0, 4) for name in ("PSDA", "DUTYDA", "FDLY")},
             o_CLKOUT=ClockSignal("sync"),
             o_LOCK=locked,
+        )
+
+    def _nexus(self, m: Module, locked: Signal) -> Instance:
+        # The PLL's loop filter would have to be computed anew for each frequency; the oscillator on
+        # the chip has a divider and nothing else. There is no lock to wait for.
+        m.d.comb += [ClockSignal("board").eq(self.pin), locked.eq(1)]
+        return Instance(
+            "OSCA",
+            **{f"p_{name}": str(value) for name, value in self.settings.parameters.items()},
+            p_HF_OSC_EN="ENABLED",
+            i_HFOUTEN=Const(1),
+            i_HFSDSCEN=Const(0),
+            o_HFCLKOUT=ClockSignal("sync"),
         )
 
     def _mmcm(self, m: Module, locked: Signal) -> Instance:

@@ -57,7 +57,7 @@ def memory_cost(family: Family, kind: str, depth: int, width: int, *, rom: bool 
     return Cost(lut=width * (rows + (rows - 1) * 0.6), ff=width)
 
 
-_DSP_PRODUCT = {"ecp5": 8, "gowin": 8, "ice40": 11, "xilinx7": 9}
+_DSP_PRODUCT = {"ecp5": 8, "gowin": 8, "ice40": 11, "nexus": 9, "xilinx7": 9}
 """Narrower products than this are built of logic by yosys, whatever is asked for."""
 
 
@@ -109,7 +109,7 @@ def weights_cost(family: Family, geometry: ProjectionGeometry, kind: str, weight
 
 def queue_cost(family: Family, depth: int, event_bits: int) -> Cost:
     """Memory of an event queue."""
-    in_lutram = family in ("ecp5", "xilinx7") and depth <= 64
+    in_lutram = family in ("ecp5", "nexus", "xilinx7") and depth <= 64
     return memory_cost(family, "lut" if in_lutram else "block", depth, event_bits)
 
 
@@ -131,7 +131,7 @@ def port_cost(
     return weights + queue + walker + Cost(lut=60, ff=width + event_bits * 2 + 40)
 
 
-_LUT_SHARE = {"ecp5": 1.0, "gowin": 1.25, "ice40": 1.2, "xilinx7": 0.5}
+_LUT_SHARE = {"ecp5": 1.0, "gowin": 1.25, "ice40": 1.2, "nexus": 1.0, "xilinx7": 0.5}
 """LUTs of a family for one of an ECP5. A logic cell of Gowin or iCE40 that holds a carry or a lone
 flip-flop counts as a LUT, too; a LUT6 does what two LUT4 do in the design of docs/xilinx.md."""
 

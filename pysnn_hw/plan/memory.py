@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-Family = Literal["ecp5", "gowin", "ice40", "xilinx7"]
+Family = Literal["ecp5", "gowin", "ice40", "nexus", "xilinx7"]
 
 BLOCK_SHAPES: dict[Family, tuple[tuple[int, int], ...]] = {
     "ecp5": ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1)),
     "gowin": ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1)),
     "ice40": ((256, 16), (512, 8), (1024, 4), (2048, 2)),
+    "nexus": ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1)),
     # RAMB18E1; an RAMB36E1 is two of them, with their words side by side or one behind the other.
     "xilinx7": ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1)),
 }

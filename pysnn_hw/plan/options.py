@@ -139,7 +139,7 @@ def _foldings(net: FixedNetwork, board: Board, core: CorePlan) -> list[CorePlan]
     if kinds[0] == "lut" and not negative:
         kinds.append("shift")
     memories: list[MemoryKind] = ["block"]
-    if board.device.family in ("ecp5", "xilinx7"):
+    if board.device.family in ("ecp5", "nexus", "xilinx7"):
         memories.append("lut")
     weights: list[MemoryKind] = ["block", "lut"]
     if board.budget.spram is not None:

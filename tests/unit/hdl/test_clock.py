@@ -61,6 +61,17 @@ def test_mmcm_clock_follows_from_its_dividers_within_the_loop_limits(limit_hz, i
     assert pll.output_hz > 0.95 * limit_hz
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.integers(4_000_000, 250_000_000))
+def test_nexus_clock_stays_below_the_limit_even_if_the_oscillator_is_fast(limit_hz):
+    pll = best_pll("OSCA", 12_000_000, limit_hz)
+    divider = pll.parameters["HF_CLK_DIV"] + 1
+    assert pll.output_hz == Fraction(450_000_000, divider)
+    assert pll.output_hz * Fraction(115, 100) <= limit_hz
+    # The next faster one might exceed it.
+    assert divider == 2 or Fraction(450_000_000, divider - 1) * Fraction(115, 100) > limit_hz
+
+
 def test_typical_clocks():
     assert best_pll("MMCME2_BASE", 100_000_000, 87.6e6).output_mhz == 87.5
     assert best_pll("EHXPLLL", 25_000_000, 100e6).output_mhz == 100
@@ -68,6 +79,7 @@ def test_typical_clocks():
     assert best_pll("SB_PLL40_2_PAD", 12_000_000, 36.75e6).output_mhz == 36.75
     assert best_pll("SB_PLL40_CORE", 12_000_000, 36.75e6).output_mhz == 36.75
     assert best_pll("rPLL", 27_000_000, 55e6).output_mhz == 54
+    assert best_pll("OSCA", 12_000_000, 100e6).output_mhz == 75
 
 
 def test_out_of_range():

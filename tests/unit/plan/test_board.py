@@ -68,8 +68,8 @@ def test_own_board_file(tmp_path):
         (r"luts", "lutz", r"mine.toml: budget.lut[sz]: "),
         (
             r'"ice40"',
-            '"nexus"',
-            r"mine.toml: device.family: Input should be 'ecp5', 'gowin', 'ice40' or 'xilinx7'",
+            '"spartan"',
+            r"mine.toml: device.family: Input should be 'ecp5', 'gowin', 'ice40', ",
         ),
         (r"title", "title = ", r"mine.toml: is not TOML"),
         (
