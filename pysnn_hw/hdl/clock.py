@@ -323,8 +323,8 @@ class ClockGenerator(Elaboratable):
     def _gowin(self, platform: Any, m: Module, locked: Signal) -> Instance:
         m.d.comb += ClockSignal("board").eq(self.pin)
         static = {f"p_DYN_{name}_SEL": "false" for name in ("IDIV", "FBDIV", "ODIV")}
-        # CLKFB stays open: tied to zero, it would have nextpnr look for a clock divider behind each
-        # of the zeros of a GW2A's PLL, for minutes.
+        # CLKFB stays open: tied to zero, it has nextpnr look for a clock divider behind every input
+        # of a GW2A's PLL that is zero, which takes longer than to place a small design.
         unused = ("RESET", "RESET_P")
         return Instance(
             "rPLL",
