@@ -114,7 +114,8 @@ def _ice40_arguments(device: Device) -> tuple[str, ...]:
 
 
 def _nexus_arguments(device: Device) -> tuple[str, ...]:
-    # The other router takes wires away from the way of a clock that comes from a plain pin.
+    # Without threads, as in WebAssembly, router2 gives up on a net of one quadrant that needs a
+    # wire of another, and all wires to clock buffers count as wires of the first.
     return ("--device", f"{device.name}-{device.speed}{device.package}", "--router", "router1")
 
 

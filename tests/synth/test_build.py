@@ -139,3 +139,14 @@ def test_tang_20k_is_not_clocked_as_fast_as_nextpnr_says(tmp_path, name):
     check_figures(result, board)
     assert result.clock_mhz == board.clock.most_hz / 1e6 < result.fmax_mhz
     assert result.bitstream.stat().st_size > 1_000_000  # a bit is a character
+
+
+@pytest.mark.timeout(1800)
+def test_crosslink_nx_keeps_its_clock_even_if_the_oscillator_is_fast(tmp_path):
+    board = load_board("crosslink-nx-evn")
+    result = build_accelerator(accelerator("block"), board, tmp_path)
+    check_figures(result, board)
+    assert result.clock_mhz * 1.15 <= min(result.fmax_mhz, board.clock.most_hz / 1e6)
+    text = (tmp_path / "accelerator.fasm").read_text()
+    assert f"HF_CLK_DIV[7:0] = 8'b{round(450 / result.clock_mhz) - 1:08b}\n" in text
+    assert result.bitstream.stat().st_size > 100_000
