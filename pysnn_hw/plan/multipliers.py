@@ -8,7 +8,7 @@ from pysnn_hw.plan.memory import Family
 WIDEST: dict[Family, int] = {"ecp5": 18, "gowin": 9, "ice40": 16, "xilinx7": 25}
 """Bits of the widest signed operand. Gowin's wider multipliers take the place of two of these."""
 
-NARROWEST: dict[Family, int] = {"ecp5": 8, "gowin": 8, "ice40": 11, "xilinx7": 9}
+NARROWEST: dict[Family, int] = {"ecp5": 4, "gowin": 8, "ice40": 11, "xilinx7": 9}
 """Narrower products than this are built of logic by yosys, whatever is asked for."""
 
 
