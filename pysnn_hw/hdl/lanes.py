@@ -72,8 +72,8 @@ class Lanes(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        make = self._multiplied if self.kind == "dsp" else self._summed
-        for lane, value in enumerate(make(m)):
+        values = self._multiplied(m) if self.kind == "dsp" else self._summed(m)
+        for lane, value in enumerate(values):
             product = Signal(self.product, name=f"product_{lane}", reset_less=True)
             m.d.sync += product.eq(value)
             m.d.comb += self.products[lane].eq(product)
@@ -111,7 +111,7 @@ class Lanes(wiring.Component):
 
     def _summed(self, m):
         """Products made of logic, registered `latency` - 1 times."""
-        return [self._sum(m, lane) for lane in range(self.count)]
+        return (self._sum(m, lane) for lane in range(self.count))
 
     def _sum(self, m, lane):
         weight, value = self.weights[lane], self.value
