@@ -304,7 +304,9 @@ class ClockGenerator(Elaboratable):
     def _gowin(self, platform: Any, m: Module, locked: Signal) -> Instance:
         m.d.comb += ClockSignal("board").eq(self.pin)
         static = {f"p_DYN_{name}_SEL": "false" for name in ("IDIV", "FBDIV", "ODIV")}
-        unused = ("RESET", "RESET_P", "CLKFB")
+        # CLKFB stays open: tied to zero, it has nextpnr look for a clock divider behind every input
+        # of a GW2A's PLL that is zero, which takes longer than to place a small design.
+        unused = ("RESET", "RESET_P")
         return Instance(
             "rPLL",
             p_FCLKIN=f"{self.settings.input_hz / 1e6:g}",

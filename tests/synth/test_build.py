@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pysnn_hw.build import build_accelerator
+from pysnn_hw.build.flow import clock_limit_hz
 from pysnn_hw.build.roundtrip import check_bitstream
 from pysnn_hw.hdl.accelerator import Accelerator
 from pysnn_hw.hdl.boot import boot_image
@@ -54,8 +55,9 @@ def weight_blocks(netlist, kind):
 
 def check_figures(result, board):
     assert result.clock_mhz <= result.fmax_mhz
-    # The next faster setting would not close.
-    best = best_pll(board.clock.pll, board.clock.hz, result.fmax_mhz * 1e6)
+    # The next faster setting would not close, or is more than the board may have.
+    limit_hz = min(result.fmax_mhz * 1e6, clock_limit_hz(board, None))
+    best = best_pll(board.clock.pll, board.clock.hz, limit_hz)
     assert best.output_mhz == result.clock_mhz
     assert 100 < result.lut.used < result.lut.available == board.budget.luts
     assert 100 < result.ff.used < result.ff.available == board.budget.ffs
@@ -127,3 +129,13 @@ def test_tang_nano_9k_is_retuned_without_placing_again(tmp_path):
     assert slower.lut == result.lut
     assert sha(slower.bitstream) != first
     assert [line.split()[0] for line in told] == ["gowin_pack"]
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", ["tang-nano-20k", "tang-primer-20k"])
+def test_tang_20k_is_not_clocked_as_fast_as_nextpnr_says(tmp_path, name):
+    board = load_board(name)
+    result = build_accelerator(accelerator("block"), board, tmp_path)
+    check_figures(result, board)
+    assert result.clock_mhz == board.clock.most_hz / 1e6 < result.fmax_mhz
+    assert result.bitstream.stat().st_size > 1_000_000  # a bit is a character

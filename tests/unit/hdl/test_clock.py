@@ -2,10 +2,12 @@
 from fractions import Fraction
 
 import pytest
+from amaranth.back import rtlil
+from amaranth.hdl import ClockDomain, Module, Signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pysnn_hw.hdl.clock import best_pll
+from pysnn_hw.hdl.clock import ClockGenerator, best_pll
 
 
 @settings(deadline=None, max_examples=60)
@@ -73,3 +75,25 @@ def test_out_of_range():
         best_pll("SB_PLL40_2_PAD", 12_000_000, 10e6)
     with pytest.raises(ValueError, match="kind must be one of EHXPLLL"):
         best_pll("DCM", 12_000_000, 10e6)
+
+
+class Gowin:
+    """As much of a platform as a PLL asks for."""
+
+    family = "GW2A-18C"
+
+
+def gates(kind, input_hz, platform=None):
+    """RTLIL of a clock generator."""
+    m, pin = Module(), Signal()
+    m.domains.board = ClockDomain(reset_less=True)
+    m.domains.sync = ClockDomain()
+    m.submodules.clocks = ClockGenerator(best_pll(kind, input_hz, 50e6), pin)
+    return rtlil.convert(m, ports=[pin], platform=platform)
+
+
+def test_gowin_feedback_is_open():
+    text = gates("rPLL", 27_000_000, Gowin())
+    assert "connect \\RESET_P 1'0" in text
+    assert "connect \\CLKIN" in text
+    assert "\\CLKFB " not in text
