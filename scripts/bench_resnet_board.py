@@ -94,6 +94,12 @@ def main(
         )
     figures = {"model": model, "board": board, "weight_bits": weight_bits, "accuracy": accuracy}
     figures |= {"accuracy_images": len(labels), **_cycles(net, schedule, run, sops)}
+    console.print(
+        "{simulated_images} images in Verilator: {mismatches} mismatches in {spikes_compared:,} "
+        "spikes and {membranes_compared:,} membranes, {cycles_per_image:,.0f} cycles each".format(
+            **figures
+        )
+    )
     if build:
         with working() as progress:
             made = build_accelerator(

@@ -85,7 +85,7 @@ class Tool:
             )
         except OSError as error:
             raise ToolError(self.name, f"cannot be started ({error.strerror})") from error
-        with process, log.open("w", encoding="utf-8") as file:
+        with process, log.open("w", encoding="utf-8", buffering=1) as file:
             try:
                 for line in process.stdout or ():
                     file.write(line)

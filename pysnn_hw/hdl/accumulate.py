@@ -20,6 +20,7 @@ from pysnn_hw.hdl.weights import WeightMemory
 from pysnn_hw.ir.widths import signed_bits
 from pysnn_hw.plan.geometry import ProjectionGeometry, ScanGeometry
 from pysnn_hw.plan.latency import lane_latency
+from pysnn_hw.plan.memory import Family
 from pysnn_hw.plan.schedule import CorePlan
 
 __all__ = ["Accumulate", "Synapses"]
@@ -88,7 +89,7 @@ class Accumulate(wiring.Component):
         plan: CorePlan,
         *,
         bits: int,
-        family: str,
+        family: Family,
     ):
         self.synapses, self.scan_geometry, self.plan, self.bits = synapses, scan, plan, bits
         self.family = family
@@ -218,6 +219,7 @@ class Accumulate(wiring.Component):
             weight_bits=self.weight_bits,
             value=self.value_shape,
             kind=self.plan.lane_kind,
+            family=self.family,
         )
 
     def _compute(self, m, step):

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Lanes: each multiplies its weight by the event's value, every cycle."""
 
-from amaranth.hdl import C, Module, Mux, Shape, Signal, signed
+from amaranth.hdl import C, Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from pysnn_hw.plan.latency import lane_latency
+from pysnn_hw.plan.memory import Family
+from pysnn_hw.plan.multipliers import two_share
 
 __all__ = ["Lanes", "product_bits"]
 
@@ -30,8 +32,11 @@ class Lanes(wiring.Component):
         Shape of the event's value.
     kind
         ``add``: the value is 0 or 1. ``shift``: the value is zero or a power of two. ``lut``: a
-        pipelined tree of adders, one partial product per value bit. ``dsp``: a hardware multiplier
-        between registers, which it either contains or has beside it.
+        pipelined tree of adders, one partial product per value bit. ``dsp``: hardware multipliers
+        between registers; stages *operand*, *multiply*, *part* (two lanes share a multiplier where
+        `two_share` says so).
+    family
+        Device family that multipliers are shared for.
 
     Members
     -------
@@ -40,7 +45,9 @@ class Lanes(wiring.Component):
     products : Out(ArrayLayout(signed, count))
     """
 
-    def __init__(self, count: int, *, weight_bits: int, value: Shape, kind: str):
+    def __init__(
+        self, count: int, *, weight_bits: int, value: Shape, kind: str, family: Family = "ecp5"
+    ):
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
         if kind == "add" and (value.width != 1 or value.signed):
@@ -48,7 +55,7 @@ class Lanes(wiring.Component):
         if kind == "shift" and value.signed:
             raise ValueError("lanes of kind 'shift' take unsigned values")
         self.count, self.weight_bits, self.kind = count, weight_bits, kind
-        self.value_shape = value
+        self.value_shape, self.family = value, family
         self.product = signed(product_bits(weight_bits, value))
         super().__init__(
             {
@@ -65,29 +72,50 @@ class Lanes(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        operands = self.weights, self.value
-        if self.kind == "dsp":
-            operands = tuple(
-                Signal.like(port, name=f"{name}_operand", reset_less=True)
-                for port, name in ((self.weights, "weight"), (self.value, "value"))
-            )
-            m.d.sync += [
-                register.eq(port)
-                for register, port in zip(operands, (self.weights, self.value), strict=True)
-            ]
-        for lane in range(self.count):
-            # Without reset, as are the registers inside a multiplier.
+        values = self._multiplied(m) if self.kind == "dsp" else self._summed(m)
+        for lane, value in enumerate(values):
             product = Signal(self.product, name=f"product_{lane}", reset_less=True)
-            m.d.sync += product.eq(self._product(m, lane, operands))
+            m.d.sync += product.eq(value)
             m.d.comb += self.products[lane].eq(product)
         return m
 
-    def _product(self, m, lane, operands):
-        """The product, registered `latency` - 1 times."""
-        weights, value = operands
-        weight, width = weights[lane], self.value_shape.width
-        if self.kind == "dsp":
-            return weight * value
+    def _multiplied(self, m):
+        """Products by hardware multipliers, registered `latency` - 1 times."""
+        bits, width = self.weight_bits, self.value_shape.width
+        shared = two_share(self.family, bits, width, signed=self.value_shape.signed)
+
+        def register(value, name):
+            # Without reset, as are the registers inside a multiplier.
+            held = Signal(value.shape(), name=name, reset_less=True)
+            m.d.sync += held.eq(value)
+            return held
+
+        value = register(self.value, "value_operand")
+        value_later = register(value, "value_multiplied")
+        products: list[Value] = []
+        while shared and len(products) + 2 <= self.count:
+            number = len(products)
+            low, high = self.weights[number], self.weights[number + 1]
+            # The lower weight counts from the smallest one, so that its product is not negative
+            # and leaves the upper one alone. What is too much of it is taken off behind.
+            raised = Cat(low[:-1], ~low[-1])
+            both = Cat(raised, C(0, width), high).as_signed()
+            operand = register(both, f"operand_{number}")
+            result = register(operand * value, f"result_{number}")
+            lower, upper = result[: bits + width], result[bits + width : 2 * (bits + width)]
+            products += [lower - (value_later << (bits - 1)), upper.as_signed()]
+        for number in range(len(products), self.count):
+            operand = register(self.weights[number], f"operand_{number}")
+            products.append(register(operand * value, f"result_{number}"))
+        return products
+
+    def _summed(self, m):
+        """Products made of logic, registered `latency` - 1 times."""
+        return (self._sum(m, lane) for lane in range(self.count))
+
+    def _sum(self, m, lane):
+        weight, value = self.weights[lane], self.value
+        width = self.value_shape.width
         if self.kind == "shift":
             total = C(0, self.product)
             for bit in range(width):

@@ -9,7 +9,7 @@ from pysnn_hw.plan.cost import (
     Cost,
     cells,
     fire_cost,
-    lane_cost,
+    lanes_cost,
     membrane_cost,
     memory_cost,
     port_cost,
@@ -47,8 +47,9 @@ def core_cost(net: FixedNetwork, schedule: Schedule, core: CorePlan, family: Fam
         )
         if core.lane_kind == "shift":
             total = total + Cost(lut=event_bits + 2 * value_bits, ff=event_bits)  # splits values
-    lane = lane_cost(family, core.lane_kind, weight_bits, value_bits, signed)
-    total = total + lane * core.total_lanes
+    total = total + lanes_cost(
+        family, core.lane_kind, core.total_lanes, weight_bits, value_bits, signed=signed
+    )
     banks, kind = core.banks[0] * core.banks[1], core.membrane_memory
     total = total + membrane_cost(
         family, core.lanes, banks, kind, scan.bank_words(), width.bits, distance

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from pysnn_hw.plan.geometry import ProjectionGeometry
 from pysnn_hw.plan.memory import SPRAM_SHAPE, Family, block_count
+from pysnn_hw.plan.multipliers import multipliers, two_share
 
 
 @dataclass(frozen=True)
@@ -57,24 +58,32 @@ def memory_cost(family: Family, kind: str, depth: int, width: int, *, rom: bool 
     return Cost(lut=width * (rows + (rows - 1) * 0.6), ff=width)
 
 
-_DSP_PRODUCT = {"ecp5": 8, "gowin": 8, "ice40": 11, "nexus": 9, "xilinx7": 9}
-"""Narrower products than this are built of logic by yosys, whatever is asked for."""
-
-
-def lane_cost(family: Family, kind: str, weight_bits: int, value_bits: int, signed: bool) -> Cost:
-    """One lane: weight times value, registered."""
+def lanes_cost(
+    family: Family, kind: str, lanes: int, weight_bits: int, value_bits: int, *, signed: bool
+) -> Cost:
+    """So many lanes: weight times value, registered."""
     product = weight_bits + value_bits
     if kind == "dsp":
-        if product + (not signed) >= _DSP_PRODUCT[family]:
-            return Cost(ff=2 * product, dsp=1)
-        return Cost(lut=(value_bits - 1) * (weight_bits + 2), ff=2 * product)
+        dsp = multipliers(family, lanes, weight_bits, value_bits, signed=signed)
+        # Of two that share one, the lower product is what a subtraction leaves.
+        shared = two_share(family, weight_bits, value_bits, signed=signed)
+        apart = Cost(lut=value_bits + 1) if shared else Cost()
+        logic = Cost() if dsp else Cost(lut=(value_bits - 1) * (weight_bits + 2))
+        return (
+            Cost(ff=3 * product, dsp=0) * lanes
+            + apart * (lanes // 2)
+            + logic * lanes
+            + Cost(dsp=dsp)
+        )
     if kind == "add" or value_bits == 1:
-        return Cost(lut=weight_bits, ff=weight_bits)
-    if kind == "shift":
-        return Cost(lut=product * value_bits / 3, ff=product)
-    # A tree of value_bits - 1 adders over gated partial products.
-    adders = value_bits - 1
-    return Cost(lut=adders * (weight_bits + 4) * 1.35, ff=adders * (weight_bits + 3))
+        one = Cost(lut=weight_bits, ff=weight_bits)
+    elif kind == "shift":
+        one = Cost(lut=product * value_bits / 3, ff=product)
+    else:
+        # A tree of value_bits - 1 adders over gated partial products.
+        adders = value_bits - 1
+        one = Cost(lut=adders * (weight_bits + 4) * 1.35, ff=adders * (weight_bits + 3))
+    return one * lanes
 
 
 def membrane_cost(

@@ -22,10 +22,10 @@ def lane_latency(kind: str, bits: int) -> int:
     """Cycles from operands to product for values of so many bits.
 
     A multiplier of adders sums the partial products pairwise, one level a cycle; a hardware
-    multiplier has a register on either side.
+    multiplier has a register on either side, and one more where its products are taken apart.
     """
     if kind == "dsp":
-        return 2
+        return 3
     return max(1, (bits - 1).bit_length()) if kind == "lut" else 1
 
 

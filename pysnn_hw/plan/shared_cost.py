@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pysnn_hw.ir.widths import signed_bits
-from pysnn_hw.plan.cost import Cost, cells, fire_cost, lane_cost, membrane_cost, memory_cost
+from pysnn_hw.plan.cost import Cost, cells, fire_cost, lanes_cost, membrane_cost, memory_cost
 from pysnn_hw.plan.latency import fire_latency, value_bits
 from pysnn_hw.plan.layers import LayerProgram
 from pysnn_hw.plan.memory import Family, tiling
@@ -17,8 +17,9 @@ def shared_core_cost(program: LayerProgram, lane_kind: LaneKind, family: Family)
     value = value_bits(program.spike_range)
     signed = program.spike_range[0] < 0
     total = shared_weights_cost(program, family)
-    lane = lane_cost(family, lane_kind, _weight_bits(program), value, signed)
-    total = total + lane * (lanes * banks)
+    total = total + lanes_cost(
+        family, lane_kind, lanes * banks, _weight_bits(program), value, signed=signed
+    )
     total = total + membrane_cost(
         family, lanes, banks, "block", program.bank_words, program.bits, 1
     )
@@ -82,7 +83,8 @@ def _fire(program: LayerProgram, value: int) -> Cost:
     factors = [run.residual.factors for run in program.layers if run.residual is not None]
     if factors:
         factor = max(signed_bits(int(f.min()), int(f.max())) for f in factors)
-        product = lane_cost("ecp5", "lut", factor, value, program.spike_range[0] < 0)
+        signed = program.spike_range[0] < 0
+        product = lanes_cost("ecp5", "lut", lanes, factor, value, signed=signed)
         table = memory_cost("ecp5", "lut", words, lanes * factor, rom=True)
-        total = total + table + Cost(lut=lanes * product.lut, ff=lanes * product.ff)
+        total = total + table + product
     return total

@@ -104,6 +104,7 @@ class SharedCore(wiring.Component):
             weight_bits=self.weight_bits,
             value=self.spike_shape,
             kind=lane_kind,
+            family=family,
         )
         self.serializers = [
             Serializer(

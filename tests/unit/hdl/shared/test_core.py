@@ -39,28 +39,29 @@ def events(spikes, timesteps):
 
 
 CASES = {
-    "residual": ("residual", 1, 15, PLAIN, (1, 3)),
-    "chain of binary spikes": ("chain", 3, 1, PLAIN, (1, 1)),
-    "many steps": ("residual", 3, 3, PLAIN, (3, 3)),
-    "odd banks": ("residual", 1, 3, PLAIN, (2, 2)),
-    "ways in": ("wide", 2, 3, PLAIN, (1, 3)),
-    "signed": ("residual", 2, 3, Neuron("signed"), (1, 3)),
-    "hard reset": ("residual", 2, 2, Neuron(reset="hard"), (1, 3)),
-    "strict": ("chain", 2, 1, Neuron(strict=True), (1, 3)),
+    "residual": ("residual", 1, 15, PLAIN, (1, 3), "lut"),
+    "multipliers": ("residual", 1, 15, PLAIN, (1, 3), "dsp"),
+    "chain of binary spikes": ("chain", 3, 1, PLAIN, (1, 1), "lut"),
+    "many steps": ("residual", 3, 3, PLAIN, (3, 3), "lut"),
+    "odd banks": ("residual", 1, 3, PLAIN, (2, 2), "lut"),
+    "ways in": ("wide", 2, 3, PLAIN, (1, 3), "lut"),
+    "signed": ("residual", 2, 3, Neuron("signed"), (1, 3), "lut"),
+    "hard reset": ("residual", 2, 2, Neuron(reset="hard"), (1, 3), "lut"),
+    "strict": ("chain", 2, 1, Neuron(strict=True), (1, 3), "lut"),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("pace", [(1.0, 1.0), (0.6, 0.3)])
 def test_every_event_is_goldens(name, pace):
-    shape, timesteps, spike_max, neuron, banks = CASES[name]
+    shape, timesteps, spike_max, neuron, banks, lane_kind = CASES[name]
     net = network(shape, timesteps, spike_max, neuron)
     compiled = program(net, banks=banks)
     rng = np.random.default_rng(1)
     images = random_images(rng, net, IMAGES)
     golden = simulate(net, images, trace=True)
     spikes = golden.trace.spikes
-    dut = SharedCore(compiled, lane_kind="lut", family="ecp5")
+    dut = SharedCore(compiled, lane_kind=lane_kind, family="ecp5")
     inputs = {
         f"i_{k}": events(spikes[region.population], timesteps)
         for k, region in enumerate(compiled.outside)
