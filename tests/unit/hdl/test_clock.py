@@ -45,7 +45,8 @@ def test_gowin_clock_follows_from_its_dividers_within_the_loop_limits(limit_hz, 
     assert pll.output_hz <= limit_hz
     assert 500_000_000 <= pll.output_hz * p["ODIV_SEL"] <= 1_200_000_000
     assert input_hz / (p["IDIV_SEL"] + 1) >= 3_000_000
-    assert pll.output_hz > 0.9 * limit_hz
+    # The widest gap: of 24 MHz it can make 21 and 24 and nothing between.
+    assert pll.output_hz > 0.87 * limit_hz
 
 
 @settings(deadline=None, max_examples=60)
