@@ -65,16 +65,12 @@ def lanes_cost(
     product = weight_bits + value_bits
     if kind == "dsp":
         dsp = multipliers(family, lanes, weight_bits, value_bits, signed=signed)
+        pairs = lanes // 2 if two_share(family, weight_bits, value_bits, signed=signed) else 0
         # Of two that share one, the lower product is what a subtraction leaves.
-        shared = two_share(family, weight_bits, value_bits, signed=signed)
-        apart = Cost(lut=value_bits + 1) if shared else Cost()
-        logic = Cost() if dsp else Cost(lut=(value_bits - 1) * (weight_bits + 2))
-        return (
-            Cost(ff=3 * product, dsp=0) * lanes
-            + apart * (lanes // 2)
-            + logic * lanes
-            + Cost(dsp=dsp)
-        )
+        apart = pairs * (value_bits + 1)
+        in_logic = lanes - 2 * pairs - (dsp - pairs)
+        logic = in_logic * (value_bits - 1) * (weight_bits + 2)
+        return Cost(lut=apart + logic, ff=3 * product * lanes, dsp=dsp)
     if kind == "add" or value_bits == 1:
         one = Cost(lut=weight_bits, ff=weight_bits)
     elif kind == "shift":

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pysnn_hw.plan.memory import Family
 
 WIDEST: dict[Family, int] = {"ecp5": 18, "gowin": 9, "ice40": 16, "nexus": 9, "xilinx7": 25}
-"""Bits of the widest signed operand. Gowin's wider multipliers take the place of two of these."""
+"""Bits of the widest signed operand; wider multipliers of Gowin and Nexus take the place of two."""
 
 NARROWEST: dict[Family, int] = {"ecp5": 4, "gowin": 8, "ice40": 11, "nexus": 9, "xilinx7": 9}
 """Narrower products than this are built of logic by yosys, whatever is asked for."""
