@@ -38,7 +38,7 @@ class Readout(wiring.Component):
         With ``last``, ``winner`` is the argmax and ``error`` the status; else both are zero.
     """
 
-    latency = 3
+    latency = 4
 
     def __init__(self, classes: int, *, lanes: int, score_bits: int) -> None:
         self.classes, self.lanes, self.score_bits = classes, lanes, score_bits
@@ -63,17 +63,18 @@ class Readout(wiring.Component):
         )
         wiring.connect(m, wiring.flipped(self.i), shifter.i)
 
-        # Stage 2: one score and its class. Stage 3: compare with the best so far.
+        # Stage 2: one score and its class. Stage 3: it, and the best up to and including it.
         s2_valid, s2_last = Signal(), Signal()
         s2_score, s2_class = Signal(signed(self.score_bits)), Signal(coordinate_shape(self.classes))
+        s3_valid, s3_last = Signal(), Signal()
+        s3_score, best, winner = Signal.like(s2_score), Signal.like(s2_score), Signal.like(s2_class)
         following = Signal()  # an earlier score of the same image was taken
-        best, winner = Signal.like(s2_score), Signal.like(s2_class)
         better, informed = Signal(), Signal()
         m.d.comb += [
-            informed.eq(~(s2_valid & s2_last) | self.status.valid),
+            informed.eq(~(s3_valid & s3_last) | self.status.valid),
             advance.eq((self.o.ready | ~self.o.valid) & informed),
             shifter.o.ready.eq(advance),
-            self.status.ready.eq((self.o.ready | ~self.o.valid) & s2_valid & s2_last),
+            self.status.ready.eq((self.o.ready | ~self.o.valid) & s3_valid & s3_last),
             better.eq(~following | (s2_score > best)),
         ]
         with m.If(advance):
@@ -81,6 +82,9 @@ class Readout(wiring.Component):
                 s2_valid.eq(shifter.o.valid),
                 s2_score.eq(shifter.o.p.score),
                 s2_last.eq(shifter.o.p.last),
+                s3_valid.eq(s2_valid),
+                s3_score.eq(s2_score),
+                s3_last.eq(s2_last),
             ]
             with m.If(s2_valid):
                 m.d.sync += [
@@ -91,10 +95,10 @@ class Readout(wiring.Component):
                     m.d.sync += [best.eq(s2_score), winner.eq(s2_class)]
         with m.If(self.o.ready | ~self.o.valid):
             m.d.sync += [
-                self.o.valid.eq(s2_valid & informed),
-                self.o.p.score.eq(s2_score),
-                self.o.p.last.eq(s2_last),
-                self.o.p.error.eq(s2_last & self.status.payload),
-                self.o.p.winner.eq(Mux(s2_last, Mux(better, s2_class, winner), 0)),
+                self.o.valid.eq(s3_valid & informed),
+                self.o.p.score.eq(s3_score),
+                self.o.p.last.eq(s3_last),
+                self.o.p.error.eq(s3_last & self.status.payload),
+                self.o.p.winner.eq(Mux(s3_last, winner, 0)),
             ]
         return m

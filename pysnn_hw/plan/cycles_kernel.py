@@ -167,7 +167,8 @@ def run(  # type: ignore[no-untyped-def]
         verdict, busy_store, silent = 3, True, True
     classes = words[cores - 1] * lanes[cores - 1]
     filled, lane, last_word = False, 0, False
-    score_valid, score_last, out_score, out_last = False, False, False, False
+    score_valid, score_last, best_valid, best_last = False, False, False, False
+    out_score, out_last = False, False
     results = 0
 
     limit = 1000 + 64 * (len(steps) + len(sends) + len(sent)) + 64 * steps.clip(0).sum()
@@ -357,17 +358,18 @@ def run(  # type: ignore[no-untyped-def]
                     parts_left[c] -= 1
             else:
                 # Readout: the host takes every score at once; the last one waits for the status.
-                informed = not (score_valid and score_last)
+                informed = not (best_valid and best_last)
                 if not informed:
                     informed = len(last_input) == 0 or (told < known and cycle >= known_at[told])
                 if out_score and out_last:
                     finished[results] = cycle
                     results += 1
-                out_score, out_last = score_valid and informed, score_last
+                out_score, out_last = best_valid and informed, best_last
                 final_lane = judge != NO_JUDGE or lane == lanes[c] - 1
                 score_ready = (not filled) or (informed and final_lane)
                 if informed:
-                    told += score_valid and score_last
+                    told += best_valid and best_last
+                    best_valid, best_last = score_valid, score_last
                     score_valid, score_last = filled, last_word and final_lane
                     lane += 1
                 offer_valid = emit != none and emit != end and not initial
