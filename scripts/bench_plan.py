@@ -125,7 +125,7 @@ def sampled(file: Path) -> Path:
     """`SIMULATED` test images at even distances, in a file."""
     data = load_dataset("mnist")
     images, labels = spread(data.x_test, SIMULATED), spread(data.y_test, SIMULATED)
-    np.savez_compressed(file, x_test=images, y_test=labels)
+    np.savez_compressed(file, x_test=np.moveaxis(images, 1, -1), y_test=labels)
     return file
 
 
