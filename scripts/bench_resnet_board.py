@@ -2,12 +2,14 @@
 """A residual network on a board, everything on chip: accuracy, cycles, clock, images per second.
 
     python scripts/bench_resnet_board.py --shared ../shared --folder resnet20 --json resnet20.json
+    python scripts/bench_resnet_board.py --shared ../shared --folder resnet20 --seed 1 --seed 2
 
 ``--shared`` holds ``models`` and ``data`` (see its README files). The network is converted by
 qcfs at T = 1, n = 4 and trained with the weight bits that it gets; accuracy is that of the golden
 simulator on the CIFAR-10 test images; cycles are measured in Verilator, where every spike and
-membrane is compared with golden; the clock is nextpnr's. What is in the folder is not made again.
-The exit status is 1 if a target of the model is missed.
+membrane is compared with golden; the clock is nextpnr's, and each seed of its placer must reach the
+target's. What is in the folder is not made again. The exit status is 1 if a target of the model is
+missed.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ def main(
     epochs: Annotated[int, typer.Option(min=1, help="Of training.")] = 4,
     train: Annotated[int | None, typer.Option(help="Training images; by default all.")] = None,
     limit: Annotated[int | None, typer.Option(help="Test images for golden.")] = None,
-    seed: Annotated[int, typer.Option(help="Where place-and-route begins.")] = 1,
+    seed: Annotated[list[int], typer.Option(help="Where placing begins; may be repeated.")] = [1],  # noqa: B006
     simulated: Annotated[int, typer.Option(help="Test images for Verilator.")] = 500,
     build: Annotated[bool, typer.Option(help="Also make the bitstream.")] = True,
     output: Annotated[Path | None, typer.Option("--json", help="Where to write figures.")] = None,
@@ -80,7 +82,7 @@ def main(
     file = folder / f"{model}_{weight_bits}.snn"
     if not file.is_file():
         save(_converted(shared, model, data.x_train[:train], weight_bits, epochs), file)
-    net, target = load(file), _enough(load_board(board), TARGETS[model].clock_mhz)
+    net, target = load(file), _first_try(load_board(board))
     images, labels = data.x_test[:limit], data.y_test[:limit]
     golden = simulate(net, images, batch=200)
     accuracy = float(100 * (golden.classes == labels).mean())
@@ -101,22 +103,28 @@ def main(
         )
     )
     if build:
-        with working() as progress:
-            made = build_accelerator(
-                Accelerator(net, schedule),
-                target,
-                folder / f"build_{seed}",
-                seed=seed,
-                progress=lambda line: progress(line, 0, 0),
-            )
+        made = []
+        for number in seed:
+            with working() as progress:
+                made.append(
+                    build_accelerator(
+                        Accelerator(net, schedule),
+                        target,
+                        folder / f"build_{number}",
+                        seed=number,
+                        progress=lambda line: progress(line, 0, 0),
+                    )
+                )
+            console.print(f"seed {number}: {made[-1].fmax_mhz:.1f} MHz")
+        best = max(made, key=lambda build: build.fmax_mhz)
         figures |= {
-            "fmax_mhz": made.fmax_mhz,
-            "clock_mhz": made.clock_mhz,
-            "images_per_s": 1e6 * made.clock_mhz / figures["cycles_per_image"],
-            "lut": made.lut.used,
-            "bram": made.bram.used,
-            "dsp": made.dsp.used,
-            "bitstream": made.bitstream.name,
+            "fmax_mhz": {number: m.fmax_mhz for number, m in zip(seed, made, strict=True)},
+            "clock_mhz": best.clock_mhz,
+            "images_per_s": 1e6 * best.clock_mhz / figures["cycles_per_image"],
+            "lut": best.lut.used,
+            "bram": best.bram.used,
+            "dsp": best.dsp.used,
+            "bitstream": best.bitstream.name,
         }
     figures["met"] = _met(figures, goal)
     console.print_json(data=figures)
@@ -125,10 +133,10 @@ def main(
     sys.exit(0 if figures["met"] else 1)
 
 
-def _enough(board: Board, clock_mhz: float) -> Board:
-    """``board`` with place-and-route content with that clock."""
-    clock = board.clock.model_copy(update={"enough_hz": round(1e6 * clock_mhz)})
-    return board.model_copy(update={"clock": clock}) if clock_mhz else board
+def _first_try(board: Board) -> Board:
+    """``board``, content with whatever clock the first seed reaches."""
+    clock = board.clock.model_copy(update={"enough_hz": 1})
+    return board.model_copy(update={"clock": clock})
 
 
 def _converted(shared: Path, model: str, train: Any, weight_bits: int, epochs: int) -> FixedNetwork:
@@ -194,12 +202,12 @@ def _work(net: FixedNetwork, core: CorePlan, sops: dict[str, float]) -> float:
 
 def _met(figures: dict[str, Any], target: Target) -> bool:
     busiest = max(core["lane_share"] for core in figures["cores"])
-    built = figures.get("images_per_s", 0) >= target.images_per_s
     return bool(
-        not figures["mismatches"]
+        "fmax_mhz" in figures
+        and not figures["mismatches"]
         and figures["accuracy"] >= target.accuracy
-        and built
-        and figures["clock_mhz"] >= target.clock_mhz
+        and figures["images_per_s"] >= target.images_per_s
+        and min(figures["fmax_mhz"].values()) >= target.clock_mhz
         and busiest >= target.lane_share
     )
 
