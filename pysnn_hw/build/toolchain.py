@@ -121,6 +121,7 @@ class Toolchain:
 
 _FAMILIES = {
     "ecp5": ("nextpnr-ecp5", "ecppack"),
+    "gatemate": ("nextpnr-himbaechel-gatemate", "gmpack"),
     "gowin": ("nextpnr-himbaechel-gowin", "gowin_pack"),
     "ice40": ("nextpnr-ice40", "icepack"),
     "nexus": ("nextpnr-nexus", "prjoxide"),
