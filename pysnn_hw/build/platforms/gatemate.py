@@ -41,9 +41,7 @@ class GateMateEvbPlatform(GateMatePlatform):
     device = "CCGM1A1"
     default_clk = "clk10"
     resources: ClassVar[list[Any]] = [
-        Resource(
-            "clk10", 0, Pins("IO_SB_A8", dir="i"), Clock(10e6), Attrs(SCHMITT_TRIGGER="true")
-        ),
+        Resource("clk10", 0, Pins("IO_SB_A8", dir="i"), Clock(10e6), Attrs(SCHMITT_TRIGGER="true")),
         UARTResource(0, rx="IO_NB_A6", tx="IO_NB_A5"),
     ]
     connectors: ClassVar[list[Any]] = []
