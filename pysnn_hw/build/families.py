@@ -4,6 +4,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pysnn_hw.build.carry_chains import free_carry_inputs
@@ -125,8 +126,8 @@ def _nexus_arguments(device: Device) -> tuple[str, ...]:
 
 
 def _gatemate_arguments(device: Device) -> tuple[str, ...]:
-    mode = 1 + ("lowpower", "economy", "speed").index(device.speed)
-    return ("--device", device.name, "--vopt", f"fpga_mode={mode}")
+    # Operating mode "economy", for which the PLL is set.
+    return ("--device", device.name, "--vopt", "fpga_mode=2")
 
 
 def _gowin_arguments(device: Device) -> tuple[str, ...]:
@@ -194,13 +195,17 @@ def retune_words(text: str, pll: PllSettings) -> str:
     for name, value in pll.parameters.items():
         text, count = re.subn(
             rf"^(\S*{name}) ([01]+)$",
-            lambda word: f"{word[1]} {value:0{len(word[2])}b}",
+            partial(_word, value),
             text,
             flags=re.MULTILINE,
         )
         if count != 1:
             raise ValueError(f"bitstream sets {name} {count} times")
     return text
+
+
+def _word(value: int, match: re.Match[str]) -> str:
+    return f"{match[1]} {value:0{len(match[2])}b}"
 
 
 def retune_netlist(netlist: dict[str, Any], pll: PllSettings) -> None:

@@ -26,8 +26,8 @@ class RoundTrip:
     Attributes
     ----------
     tiles
-        Of the textual bitstream that nextpnr wrote, word by word; on a GateMate also the settings of
-        memories and clocks, and without words of zeros, which its unpacker leaves out. 0 for an
+        Of the textual bitstream that nextpnr wrote, word by word; of a GateMate also the settings
+        of memories and clocks, but no words of zeros, which its unpacker leaves out. 0 for an
         ECP5: there one setting has several names, so that texts differ where bits do not.
     memories
         Blocks of RAM with contents other than zero, the same in netlist and bitstream.

@@ -34,10 +34,9 @@ _NEXUS_SPREAD = Fraction(15, 100)
 _MMCM_VCO_HZ = (600_000_000, 1_200_000_000)
 _MMCM_DETECTOR_HZ = (10_000_000, 450_000_000)
 _MMCM_OUTPUT_HZ = (4_690_000, 800_000_000)
-# In operating mode "economy", all from the PLL settings of nextpnr-himbaechel-gatemate (pll.cc); that
-# no clock is slower than 5 MHz is our choice.
+# Operating mode "economy", as in nextpnr's search for settings (pll.cc of himbaechel-gatemate): the
+# oscillator, what N2 and M2 may get, and the output, whose lower limit is our choice.
 _GATEMATE_DCO_HZ = (1_000_000_000, 2_000_000_000)
-_GATEMATE_FIRST_HZ = 1_250_000_000
 _GATEMATE_SECOND_HZ = 625_000_000
 _GATEMATE_OUTPUT_HZ = (5_000_000, 312_500_000)
 _GOWIN_OUTPUT_DIVS = (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)
@@ -209,9 +208,10 @@ def _mmcm_candidates(input_hz: int) -> Iterator[PllSettings]:
 
 
 def _gatemate_candidates(input_hz: int) -> Iterator[PllSettings]:
-    # The oscillator's clock, halved, goes through N1 and N2 to the detector, and through M1 and M2
-    # to the output, which halves it once more. A frequency that can be made in several ways is
-    # made as nextpnr does, which prefers the middle of the oscillator's range: best first.
+    # The oscillator's clock, halved, goes through N1 and N2 to the detector, and through M1 and M2,
+    # whose product is even, to the output, which halves it once more. A frequency that can be made
+    # in several ways is made as nextpnr does, which prefers the middle of the oscillator's range:
+    # best first.
     middle_hz = sum(_GATEMATE_DCO_HZ) // 2
     multiples: dict[int, tuple[int, int]] = {}
     for n1, n2 in product(range(1, 64), range(1, 1024)):
@@ -227,7 +227,7 @@ def _gatemate_candidates(input_hz: int) -> Iterator[PllSettings]:
     for multiple in sorted(multiples, key=badness):
         half_hz = input_hz * multiple
         low, high = _GATEMATE_DCO_HZ
-        if not low < 2 * half_hz <= high or half_hz > _GATEMATE_FIRST_HZ:
+        if not low < 2 * half_hz <= high:
             continue
         m1 = 1 if half_hz <= _GATEMATE_SECOND_HZ else 2
         n1, n2 = multiples[multiple]

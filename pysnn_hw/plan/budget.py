@@ -42,9 +42,9 @@ LUT_LIMIT = {
     "nexus": 0.80,
     "xilinx7": 0.80,
 }
-"""Share of the LUTs that a design may use and still place and route at speed. Two are guesses on the
-safe side: of Gowin's cells only three quarters have a flip-flop and a carry, and nextpnr's router for
-GateMate takes free cells for bridges."""
+"""Share of the LUTs that a design may use and still place and route at speed. Two are guesses on
+the safe side: of Gowin's cells only three quarters have a flip-flop and a carry, and nextpnr's
+router for GateMate takes free cells for bridges."""
 
 BLOCK_LIMIT = {
     "ecp5": 1.0,

@@ -144,8 +144,9 @@ _LUT_SHARE = {
     "nexus": 1.0,
     "xilinx7": 0.5,
 }
-"""LUTs of a family for one of an ECP5. A logic cell of Gowin or iCE40 that holds a carry or a lone
-flip-flop counts as a LUT, too; a LUT6 does what two LUT4 do in the design of docs/xilinx.md."""
+"""LUTs of a family for one of an ECP5. A logic cell of Gowin, iCE40 or GateMate that holds a carry
+or a lone flip-flop counts as a LUT, too; GateMate's LUTs are trees of three with two inputs; a LUT6
+does what two LUT4 do in the design of docs/xilinx.md."""
 
 
 def cells(cost: Cost, family: Family) -> Cost:

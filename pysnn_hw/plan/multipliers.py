@@ -13,8 +13,8 @@ WIDEST: dict[Family, int] = {
     "nexus": 9,
     "xilinx7": 25,
 }
-"""Bits of the widest signed operand, 0 where there are no multipliers; wider ones of Gowin and Nexus
-take the place of two."""
+"""Bits of the widest signed operand, 0 where there are no multipliers; wider ones of Gowin and
+Nexus take the place of two."""
 
 NARROWEST: dict[Family, int] = {
     "ecp5": 4,
