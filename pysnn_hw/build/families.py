@@ -3,7 +3,8 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pysnn_hw.build.carry_chains import free_carry_inputs
@@ -19,6 +20,7 @@ __all__ = [
     "retune_config",
     "retune_fasm",
     "retune_netlist",
+    "retune_words",
 ]
 
 
@@ -40,8 +42,8 @@ class Family:
         Share of the frequencies in nextpnr's report that clocks may have: less than 1 where its
         delays are known to be too short.
     textual
-        Suffix of nextpnr's textual bitstream, and the option for it; None if the packer reads the
-        routed netlist.
+        Suffix of nextpnr's textual bitstream, and its arguments for one; None if the packer reads
+        the routed netlist.
     bitstream
         Suffix of the bitstream.
     retune
@@ -55,6 +57,9 @@ class Family:
         nextpnr's names of resources, the common one first, with how many of these one takes.
     bram, spram, ff
         nextpnr's names of resources; empty if there are none, or none of their own.
+    bram_cells
+        How many memory blocks cells of these types in a netlist take, where nextpnr's report counts
+        them otherwise than the board's budget.
     ff_cells
         Where a logic cell holds both LUT and flip-flop: what the types of flip-flops in a
         netlist start with.
@@ -63,12 +68,13 @@ class Family:
     synth: Callable[[Device], str]
     device_arguments: Callable[[Device], tuple[str, ...]]
     constraints: tuple[str, Callable[[str], tuple[str, ...]]]
-    textual: tuple[str, str] | None
+    textual: tuple[str, Callable[[str], tuple[str, ...]]] | None
     bitstream: str
     pack: Callable[[Device, str, str], tuple[str, ...]]
     lut: Mapping[str, int]
     bram: str
     dsp: Mapping[str, int]
+    bram_cells: Mapping[str, int] = field(default_factory=dict)
     spram: str = ""
     ff: str = ""
     ff_cells: str = ""
@@ -117,6 +123,11 @@ def _nexus_arguments(device: Device) -> tuple[str, ...]:
     # Without threads, as in WebAssembly, router2 gives up on a net of one quadrant that needs a
     # wire of another, and all wires to clock buffers count as wires of the first.
     return ("--device", f"{device.name}-{device.speed}{device.package}", "--router", "router1")
+
+
+def _gatemate_arguments(device: Device) -> tuple[str, ...]:
+    # Operating mode "economy", for which the PLL is set.
+    return ("--device", device.name, "--vopt", "fpga_mode=2")
 
 
 def _gowin_arguments(device: Device) -> tuple[str, ...]:
@@ -173,6 +184,30 @@ def retune_fasm(text: str, pll: PllSettings) -> str:
     return text
 
 
+def retune_words(text: str, pll: PllSettings) -> str:
+    """Sets the dividers of the one PLL in a textual bitstream of a GateMate device.
+
+    Raises
+    ------
+    ValueError
+        If there is not exactly one such PLL.
+    """
+    for name, value in pll.parameters.items():
+        text, count = re.subn(
+            rf"^(\S*{name}) ([01]+)$",
+            partial(_word, value),
+            text,
+            flags=re.MULTILINE,
+        )
+        if count != 1:
+            raise ValueError(f"bitstream sets {name} {count} times")
+    return text
+
+
+def _word(value: int, match: re.Match[str]) -> str:
+    return f"{match[1]} {value:0{len(match[2])}b}"
+
+
 def retune_netlist(netlist: dict[str, Any], pll: PllSettings) -> None:
     """Sets the parameters of the one PLL in a netlist, in place.
 
@@ -198,7 +233,7 @@ FAMILIES: Mapping[str, Family] = {
         synth=lambda device: "synth_ecp5 -top top",
         device_arguments=_ecp5_arguments,
         constraints=("lpf", lambda file: ("--lpf", file)),
-        textual=("config", "--textcfg"),
+        textual=("config", lambda file: ("--textcfg", file)),
         bitstream="bit",
         retune=retune_config,
         pack=lambda device, text, binary: ("--compress", "--input", text, "--bit", binary),
@@ -207,6 +242,22 @@ FAMILIES: Mapping[str, Family] = {
         bram="DP16KD",
         dsp={"MULT18X18D": 1},
         refine=absorb_output_registers,
+    ),
+    "gatemate": Family(
+        # nextpnr takes trees of 2-input LUTs and multiplexers of up to four inputs.
+        synth=lambda device: "synth_gatemate -luttree -nomx8 -nomult -top top",
+        device_arguments=_gatemate_arguments,
+        constraints=("ccf", lambda file: ("--vopt", f"ccf={file}")),
+        textual=("txt", lambda file: ("--vopt", f"out={file}")),
+        bitstream="bit",
+        retune=retune_words,
+        pack=lambda device, text, binary: (text, binary),
+        lut={"CPE_LT": 1, "CPE_ADDF": 2, "CPE_ADDF2": 2, "CPE_MX4": 2},
+        ff="CPE_FF",
+        bram="RAM_HALF",
+        # Once routed, a block counts once in the report, be it half used or whole.
+        bram_cells={"CC_BRAM_20K": 1, "CC_BRAM_40K": 2},
+        dsp={},
     ),
     "gowin": Family(
         synth=_gowin_synth,
@@ -228,7 +279,7 @@ FAMILIES: Mapping[str, Family] = {
         synth=_ice40_synth,
         device_arguments=_ice40_arguments,
         constraints=("pcf", lambda file: ("--pcf", file)),
-        textual=("asc", "--asc"),
+        textual=("asc", lambda file: ("--asc", file)),
         bitstream="bin",
         pack=lambda device, text, binary: (text, binary),
         lut={"ICESTORM_LC": 1},
@@ -241,7 +292,7 @@ FAMILIES: Mapping[str, Family] = {
         synth=lambda device: "synth_nexus -top top",
         device_arguments=_nexus_arguments,
         constraints=("pdc", lambda file: ("--pdc", file)),
-        textual=("fasm", "--fasm"),
+        textual=("fasm", lambda file: ("--fasm", file)),
         bitstream="bit",
         retune=retune_fasm,
         pack=lambda device, text, binary: ("pack", text, binary),

@@ -261,8 +261,8 @@ class _Build:
         ]
         products = ["report.json", "routed.json"]
         if self.family.textual is not None:
-            text, text_option = self.family.textual
-            arguments += [text_option, f"{part}.routed.{text}"]
+            text, text_arguments = self.family.textual
+            arguments += text_arguments(f"{part}.routed.{text}")
             products.append(f"routed.{text}")
         self._stage(
             f"seed{seed}.nextpnr",
@@ -309,10 +309,10 @@ class _Build:
         write(self.path("retuned.json"), json.dumps(netlist))
         if textual is None:
             return "retuned.json"
-        text, text_option = textual
+        text, text_arguments = textual
         arguments = [
             *self.family.device_arguments(self.board.device),
-            *("--json", f"{self.name}.retuned.json", text_option, f"{self.name}.part.{text}"),
+            *("--json", f"{self.name}.retuned.json", *text_arguments(f"{self.name}.part.{text}")),
             *("--no-pack", "--no-place", "--no-route"),
         ]
         self._stage(
@@ -354,11 +354,14 @@ class _Build:
         family, nothing = self.family, Usage(0, 0)
         report = routed.report
         used = report.utilisation
-        lut = report.usage(family.lut)
+        lut, bram = report.usage(family.lut), used[family.bram]
+        cells = count_cells(json.loads(netlist.read_text(encoding="utf-8")))
+        if family.bram_cells:
+            blocks = sum(cells[cell] * count for cell, count in family.bram_cells.items())
+            bram = Usage(blocks, bram.available)
         if family.ff:
             ff = used[family.ff]
         else:
-            cells = count_cells(json.loads(netlist.read_text(encoding="utf-8")))
             count = sum(n for cell, n in cells.items() if cell.startswith(family.ff_cells))
             ff = Usage(count, lut.available)
         return BuildResult(
@@ -368,7 +371,7 @@ class _Build:
             clock_mhz=pll.output_mhz,
             lut=lut,
             ff=ff,
-            bram=used[family.bram],
+            bram=bram,
             dsp=report.usage(family.dsp),
             spram=used.get(family.spram, nothing),
             versions=self.tools.versions,

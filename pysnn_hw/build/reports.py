@@ -59,8 +59,11 @@ class Report:
         Parameters
         ----------
         resources
-            nextpnr's names, and how many of the first one each takes.
+            nextpnr's names, and how many of the first one each takes; none if the device has no
+            such resource.
         """
+        if not resources:
+            return Usage(0, 0)
         found = {name: self.utilisation.get(name, Usage(0, 0)) for name in resources}
         used = sum(usage.used * resources[name] for name, usage in found.items())
         return Usage(used, found[next(iter(resources))].available)

@@ -26,8 +26,9 @@ class RoundTrip:
     Attributes
     ----------
     tiles
-        Of the textual bitstream that nextpnr wrote, word by word. 0 for an ECP5: there one setting
-        has several names, so that texts differ where bits do not.
+        Of the textual bitstream that nextpnr wrote, word by word; of a GateMate also the settings
+        of memories and clocks, but no words of zeros, which its unpacker leaves out. 0 for an
+        ECP5: there one setting has several names, so that texts differ where bits do not.
     memories
         Blocks of RAM with contents other than zero, the same in netlist and bitstream.
     size
@@ -51,7 +52,9 @@ def check_bitstream(out_dir: Path, device: Device, *, name: str = "accelerator")
     unpacker = find_unpacker(device.family)
     if unpacker is None or family.textual is None:
         raise ToolError(
-            "unpacking", f"there is no tool for bitstreams of {device.family}", "use ecp5 or ice40"
+            "unpacking",
+            f"there is no tool for bitstreams of {device.family}",
+            "use ecp5, gatemate or ice40",
         )
     text, binary = family.textual[0], family.bitstream
     bitstream, unpacked = f"{name}.{binary}", f"{name}.unpacked.{text}"
@@ -72,7 +75,8 @@ def check_bitstream(out_dir: Path, device: Device, *, name: str = "accelerator")
         netlist_words(netlist, device.family),
         memory_words(found, device.family),
     )
-    tiles = _same_tiles(made, found) if device.family == "ice40" else 0
+    compared = _TILES.get(device.family)
+    tiles = 0 if compared is None else _same_tiles(unpacker.name, *map(compared, (made, found)))
     return RoundTrip(tiles, memories, len(packed))
 
 
@@ -88,17 +92,31 @@ def sections(text: str) -> Sections:
     return {title: tuple(body) for title, body in found.items()}
 
 
-def _same_tiles(made: Sections, found: Sections) -> int:
+def _same_tiles(tool: str, tiles: Sections, others: Sections) -> int:
     """How many tiles there are, all of them equal."""
-    tiles = {k: v for k, v in made.items() if _TILE.match(k)}
-    others = {k: v for k, v in found.items() if _TILE.match(k)}
     for title in (*tiles, *others):
         if tiles.get(title) != others.get(title):
-            raise ToolError("iceunpack", f"tile {title[1:]} is not as nextpnr wrote it")
+            raise ToolError(tool, f"tile {title[1:]} is not as nextpnr wrote it")
     return len(tiles)
 
 
-_TILE = re.compile(r"\.\w+_tile \d+ \d+$")
+def _ice40_tiles(text: Sections) -> Sections:
+    return {k: v for k, v in text.items() if re.match(r"\.\w+_tile \d+ \d+$", k)}
+
+
+def _gatemate_tiles(text: Sections) -> Sections:
+    found = {}
+    for title, lines in text.items():
+        words = tuple(sorted(line for line in lines if "1" in line.split()[-1]))
+        if words and re.match(r"\.(tile|bram|config) ", title):
+            found[title] = words
+    return found
+
+
+_TILES: Mapping[str, Callable[[Sections], Sections]] = {
+    "gatemate": _gatemate_tiles,
+    "ice40": _ice40_tiles,
+}
 
 
 def _same(what: str, wanted: Counter[int], found: Counter[int]) -> int:
@@ -115,25 +133,35 @@ def memory_words(found: Sections, family: str) -> Counter[int]:
     """Contents of the blocks of RAM in an unpacked bitstream, those of zeros left out.
 
     Each is one integer, first word lowest: 16 x 256 bits of an iCE40 (lines of ``.ram_data``),
-    2,048 words of nine bits of an ECP5 (``.bram_init``).
+    2,048 words of nine bits of an ECP5 (``.bram_init``), 2,560 bytes of half a block of a GateMate.
     """
-    title, bits = {"ice40": (".ram_data ", 256), "ecp5": (".bram_init ", 9)}[family]
+    title, bits, halves = _TITLES[family]
     blocks = []
     for key, body in found.items():
         if key.startswith(title):
-            blocks.append(([int(word, 16) for line in body for word in line.split()], bits))
+            words = [int(word, 16) for line in body for word in line.split()]
+            blocks += [(part, bits) for part in _parts(words, halves)]
     return _contents(blocks)
+
+
+_TITLES = {
+    "ice40": (".ram_data ", 256, 1),
+    "ecp5": (".bram_init ", 9, 1),
+    "gatemate": (".bram_init ", 8, 2),
+}
+"""What the name of a section with contents begins with, bits of a word, halves of a block."""
 
 
 def netlist_words(netlist: Mapping[str, Any], family: str) -> Counter[int]:
     """Contents of the blocks of RAM in a netlist of yosys, as `memory_words` gives them."""
-    kind, prefix, numbers, bits, cut = _BLOCKS[family]
     blocks = []
     for cell in netlist["modules"]["top"]["cells"].values():
-        if cell["type"] == kind:
-            rows = [str(cell["parameters"].get(f"{prefix}{number}", "0")) for number in numbers]
+        if (kind := _BLOCKS[family].get(cell["type"])) is not None:
+            names = [f"{kind.prefix}{k:0{kind.digits}X}" for k in range(kind.rows)]
+            rows = [str(cell["parameters"].get(name, "0")) for name in names]
             values = [int(re.sub("[xz]", "0", row), 2) for row in rows]
-            blocks.append(([word for value in values for word in cut(value)], bits))
+            words = [word for value in values for word in kind.cut(value)]
+            blocks += [(part, kind.bits) for part in _parts(words, kind.halves)]
     return _contents(blocks)
 
 
@@ -143,10 +171,35 @@ def _halves(value: int) -> list[int]:
     return [half for word in words for half in (word & 0x1FF, word >> 9)]
 
 
-_Cut = Callable[[int], list[int]]
-_BLOCKS: Mapping[str, tuple[str, str, tuple[str, ...], int, _Cut]] = {
-    "ice40": ("SB_RAM40_4K", "INIT_", tuple("0123456789ABCDEF"), 256, lambda value: [value]),
-    "ecp5": ("DP16KD", "INITVAL_", tuple(f"{k:02X}" for k in range(64)), 9, _halves),
+def _bytes(value: int) -> list[int]:
+    """Bytes of one parameter of a CC_BRAM_20K or CC_BRAM_40K."""
+    return list(value.to_bytes(40, "little"))
+
+
+def _parts(words: list[int], halves: int) -> list[list[int]]:
+    """Contents of the halves of a GateMate's block: five bytes of the one, five of the other."""
+    return [[w for k, w in enumerate(words) if k // 5 % halves == half] for half in range(halves)]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """How a cell holds contents: parameters of so many digits, cut into words of so many bits."""
+
+    prefix: str
+    digits: int
+    rows: int
+    bits: int
+    cut: Callable[[int], list[int]]
+    halves: int = 1
+
+
+_BLOCKS: Mapping[str, Mapping[str, _Block]] = {
+    "ice40": {"SB_RAM40_4K": _Block("INIT_", 1, 16, 256, lambda value: [value])},
+    "ecp5": {"DP16KD": _Block("INITVAL_", 2, 64, 9, _halves)},
+    "gatemate": {
+        "CC_BRAM_20K": _Block("INIT_", 2, 64, 8, _bytes),
+        "CC_BRAM_40K": _Block("INIT_", 2, 128, 8, _bytes, halves=2),
+    },
 }
 
 

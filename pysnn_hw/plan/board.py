@@ -45,7 +45,7 @@ class Device(_Table):
         grade, or where the name tells it. For Gowin ``package`` is the die, as the packer calls it.
     """
 
-    family: Literal["ecp5", "gowin", "ice40", "nexus", "xilinx7"]
+    family: Literal["ecp5", "gatemate", "gowin", "ice40", "nexus", "xilinx7"]
     name: str
     package: str
     speed: str
@@ -101,7 +101,16 @@ class ClockInput(_Table):
 
     resource: str
     hz: int = Field(gt=0)
-    pll: Literal["EHXPLLL", "SB_PLL40_2_PAD", "SB_PLL40_CORE", "rPLL", "OSCA", "MMCME2_BASE", "PS7"]
+    pll: Literal[
+        "EHXPLLL",
+        "SB_PLL40_2_PAD",
+        "SB_PLL40_CORE",
+        "rPLL",
+        "OSCA",
+        "CC_PLL",
+        "MMCME2_BASE",
+        "PS7",
+    ]
     target_hz: int = Field(gt=0)
     enough_hz: int = Field(gt=0)
     most_hz: int | None = Field(default=None, gt=0)

@@ -16,6 +16,7 @@ RESOURCES = ("lut", "bram", "dsp", "spram")
 
 LINK_COST = {
     "ecp5": Cost(lut=1200, ff=700, bram=1),
+    "gatemate": Cost(lut=2300, ff=900, bram=3),
     "gowin": Cost(lut=1550, ff=900, bram=3),
     "ice40": Cost(lut=1250, ff=900, bram=4),
     "nexus": Cost(lut=1200, ff=700, bram=3),
@@ -25,6 +26,7 @@ LINK_COST = {
 
 BOOT_COST = {
     "ecp5": Cost(),
+    "gatemate": Cost(),
     "gowin": Cost(),
     "ice40": Cost(lut=450, ff=300, bram=1),
     "nexus": Cost(),
@@ -32,14 +34,36 @@ BOOT_COST = {
 }
 """What loads weights into memories that a bitstream cannot fill, if there are any."""
 
-LUT_LIMIT = {"ecp5": 0.80, "gowin": 0.65, "ice40": 0.97, "nexus": 0.80, "xilinx7": 0.80}
-"""Share of the LUTs that a design may use and still place and route at speed. Gowin's is a guess on
-the safe side: only three quarters of the cells have a flip-flop and a carry."""
+LUT_LIMIT = {
+    "ecp5": 0.80,
+    "gatemate": 0.50,
+    "gowin": 0.65,
+    "ice40": 0.97,
+    "nexus": 0.80,
+    "xilinx7": 0.80,
+}
+"""Share of the LUTs that a design may use and still place and route at speed. Two are guesses on
+the safe side: of Gowin's cells only three quarters have a flip-flop and a carry, and nextpnr's
+router for GateMate takes free cells for bridges."""
 
-BLOCK_LIMIT = {"ecp5": 1.0, "gowin": 1.0, "ice40": 0.9, "nexus": 1.0, "xilinx7": 1.0}
+BLOCK_LIMIT = {
+    "ecp5": 1.0,
+    "gatemate": 1.0,
+    "gowin": 1.0,
+    "ice40": 0.9,
+    "nexus": 1.0,
+    "xilinx7": 1.0,
+}
 """Share of the memory blocks, likewise: the last ones lie far from the logic."""
 
-DSP_PRICE = {"ecp5": 3.0, "gowin": 3.0, "ice40": 0.1, "nexus": 3.0, "xilinx7": 3.0}
+DSP_PRICE = {
+    "ecp5": 3.0,
+    "gatemate": 3.0,
+    "gowin": 3.0,
+    "ice40": 0.1,
+    "nexus": 3.0,
+    "xilinx7": 3.0,
+}
 """A large device has logic to spare, and the ways to and from the few columns of multipliers would
 limit the clock: they are the last resort there. A small one needs every logic cell."""
 

@@ -52,7 +52,7 @@ def memory_cost(family: Family, kind: str, depth: int, width: int, *, rom: bool 
     if rom:
         # A 4-input LUT per 16 bits, then a multiplexer tree; constants halve it on average.
         return Cost(lut=0.5 * width * max(1.0, depth / 16 * 1.6), ff=width)
-    if family == "ice40":
+    if family in ("gatemate", "ice40"):  # no memories in LUTs
         return Cost(lut=depth * width * 1.6, ff=depth * width)
     rows = -(-depth // 16)
     return Cost(lut=width * (rows + (rows - 1) * 0.6), ff=width)
@@ -136,9 +136,17 @@ def port_cost(
     return weights + queue + walker + Cost(lut=60, ff=width + event_bits * 2 + 40)
 
 
-_LUT_SHARE = {"ecp5": 1.0, "gowin": 1.25, "ice40": 1.2, "nexus": 1.0, "xilinx7": 0.5}
-"""LUTs of a family for one of an ECP5. A logic cell of Gowin or iCE40 that holds a carry or a lone
-flip-flop counts as a LUT, too; a LUT6 does what two LUT4 do in the design of docs/xilinx.md."""
+_LUT_SHARE = {
+    "ecp5": 1.0,
+    "gatemate": 1.9,
+    "gowin": 1.25,
+    "ice40": 1.2,
+    "nexus": 1.0,
+    "xilinx7": 0.5,
+}
+"""LUTs of a family for one of an ECP5. A logic cell of Gowin, iCE40 or GateMate that holds a carry
+or a lone flip-flop counts as a LUT, too; GateMate's LUTs are trees of three with two inputs; a LUT6
+does what two LUT4 do in the design of docs/xilinx.md."""
 
 
 def cells(cost: Cost, family: Family) -> Cost:

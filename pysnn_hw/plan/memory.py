@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-Family = Literal["ecp5", "gowin", "ice40", "nexus", "xilinx7"]
+Family = Literal["ecp5", "gatemate", "gowin", "ice40", "nexus", "xilinx7"]
 
 BLOCK_SHAPES: dict[Family, tuple[tuple[int, int], ...]] = {
     "ecp5": ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1)),
+    # Half of a CC_BRAM_40K.
+    "gatemate": ((512, 40), (1024, 20), (2048, 10), (4096, 5), (8192, 2), (16384, 1)),
     "gowin": ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1)),
     "ice40": ((256, 16), (512, 8), (1024, 4), (2048, 2)),
     "nexus": ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1)),

@@ -5,10 +5,25 @@ from __future__ import annotations
 
 from pysnn_hw.plan.memory import Family
 
-WIDEST: dict[Family, int] = {"ecp5": 18, "gowin": 9, "ice40": 16, "nexus": 9, "xilinx7": 25}
-"""Bits of the widest signed operand; wider multipliers of Gowin and Nexus take the place of two."""
+WIDEST: dict[Family, int] = {
+    "ecp5": 18,
+    "gatemate": 0,
+    "gowin": 9,
+    "ice40": 16,
+    "nexus": 9,
+    "xilinx7": 25,
+}
+"""Bits of the widest signed operand, 0 where there are no multipliers; wider ones of Gowin and
+Nexus take the place of two."""
 
-NARROWEST: dict[Family, int] = {"ecp5": 4, "gowin": 8, "ice40": 11, "nexus": 9, "xilinx7": 9}
+NARROWEST: dict[Family, int] = {
+    "ecp5": 4,
+    "gatemate": 1 << 30,
+    "gowin": 8,
+    "ice40": 11,
+    "nexus": 9,
+    "xilinx7": 9,
+}
 """Narrower products than this are built of logic by yosys, whatever is asked for."""
 
 

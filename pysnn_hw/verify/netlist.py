@@ -8,7 +8,7 @@ import importlib.util
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ __all__ = ["NetlistDesign"]
 
 _MODELS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "ecp5": ("lattice/cells_sim_ecp5.v", ("DP16KD",)),
+    "gatemate": ("gatemate/cells_sim.v", ()),
     "ice40": ("ice40/cells_sim.v", ()),
 }
 """Per family: yosys's models of its cells, and those that are ours because yosys has none."""
@@ -61,7 +62,8 @@ class NetlistDesign(Design):
         """
         family = self.device.family
         if family not in _MODELS:
-            known = " and ".join(sorted(_MODELS))
+            *first, last = sorted(_MODELS)
+            known = f"{', '.join(first)} and {last}"
             raise ToolError("yosys", f"has models for netlists of {known}, not of {family}")
         yosys = find_toolchain(family).yosys
         # Not where temporary files usually are: tools that come as WebAssembly do not see that.
@@ -123,8 +125,20 @@ def _yosys_share() -> Path:
     return share
 
 
-_TABLES = {"LUT4": ("INIT", "ABCD", "Z"), "SB_LUT4": ("LUT_INIT", ("I0", "I1", "I2", "I3"), "O")}
-"""Look-up tables: parameter with the contents, inputs from the lowest index bit, output."""
+_TABLES: Mapping[str, tuple[str | tuple[str, ...], Sequence[str], str]] = {
+    "LUT4": ("INIT", "ABCD", "Z"),
+    "SB_LUT4": ("LUT_INIT", ("I0", "I1", "I2", "I3"), "O"),
+    "CC_LUT1": ("INIT", ("I0",), "O"),
+    "CC_LUT2": ("INIT", ("I0", "I1"), "O"),
+    "CC_L2T4": (("INIT_L00", "INIT_L01", "INIT_L10"), ("I0", "I1", "I2", "I3"), "O"),
+    "CC_L2T5": (
+        ("INIT_L02", "INIT_L03", "INIT_L11", "INIT_L20"),
+        ("I0", "I1", "I2", "I3", "I4"),
+        "O",
+    ),
+}
+"""Look-up tables: parameter with the contents (or those of the tables that a tree is made of),
+inputs from the lowest index bit, output."""
 
 
 def _expand_tables(netlist: dict[str, Any]) -> None:
@@ -134,14 +148,42 @@ def _expand_tables(netlist: dict[str, Any]) -> None:
     for cell in netlist["modules"]["top"]["cells"].values():
         if cell["type"] in _TABLES:
             contents, inputs, output = _TABLES[cell["type"]]
-            wires, bits = cell["connections"], cell["parameters"][contents]
+            wires, parameters = cell["connections"], cell["parameters"]
+            if isinstance(contents, str):
+                bits = parameters[contents]
+            else:
+                bits = tree_table([int(parameters[name], 2) for name in contents])
             cell["type"] = "$lut"
-            cell["parameters"] = {"WIDTH": f"{4:032b}", "LUT": bits}
+            cell["parameters"] = {"WIDTH": f"{len(inputs):032b}", "LUT": bits}
             cell["port_directions"] = {"A": "input", "Y": "output"}
             cell["connections"] = {
-                "A": [wires[i][0] if i in wires else "0" for i in inputs],
+                "A": [(wires.get(i) or ["0"])[0] for i in inputs],
                 "Y": wires[output],
             }
+
+
+def tree_table(tables: Sequence[int]) -> str:
+    """Contents of one look-up table that does what a tree of two-input ones does.
+
+    Parameters
+    ----------
+    tables
+        Four bits each: of inputs 0 and 1, of inputs 2 and 3, of what these two give. Should there
+        be a fourth: of input 4 and what the third gives; input 4 is its lower index bit.
+
+    Returns
+    -------
+    str
+        16 or 32 binary digits, the last one for all inputs zero.
+    """
+    low, high, both, *more = tables
+    digits = []
+    for index in range(16 << len(more)):
+        value = both >> (low >> (index & 3) & 1) + 2 * (high >> (index >> 2 & 3) & 1) & 1
+        for last in more:
+            value = last >> (index >> 4) + 2 * value & 1
+        digits.append(str(value))
+    return "".join(reversed(digits))
 
 
 def _rendered(template: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pysnn_hw.build import build_accelerator
+from pysnn_hw.build.families import retune_words
 from pysnn_hw.build.flow import clock_limit_hz
 from pysnn_hw.build.roundtrip import check_bitstream
 from pysnn_hw.hdl.accelerator import Accelerator
@@ -139,6 +140,32 @@ def test_tang_20k_is_not_clocked_as_fast_as_nextpnr_says(tmp_path, name):
     check_figures(result, board)
     assert result.clock_mhz == board.clock.most_hz / 1e6 < result.fmax_mhz
     assert result.bitstream.stat().st_size > 1_000_000  # a bit is a character
+
+
+@pytest.mark.timeout(1800)
+def test_gatemate_is_retuned_without_placing_again(tmp_path):
+    board = load_board("gatemate-evb")
+    result = build_accelerator(accelerator("block"), board, tmp_path)
+    check_figures(result, board)
+    trip = check_bitstream(tmp_path, board.device)
+    assert trip.memories == weight_blocks(tmp_path / "accelerator.json", "CC_BRAM_20K") > 0
+    assert trip.tiles > 500
+    first = (tmp_path / "accelerator.txt").read_text()
+    # Set to what it was placed for, the PLL has the dividers that nextpnr found.
+    routed = (tmp_path / "accelerator.seed1.routed.txt").read_text()
+    goal = best_pll(board.clock.pll, board.clock.hz, board.clock.target_hz)
+    assert retune_words(routed, goal) == routed != first
+
+    told: list[str] = []
+    limit_hz = 0.6e6 * result.clock_mhz
+    slower = build_accelerator(
+        accelerator("block"), board, tmp_path, clock_hz=limit_hz, progress=told.append
+    )
+    assert slower.clock_mhz <= limit_hz / 1e6
+    changed = set((tmp_path / "accelerator.txt").read_text().splitlines()) - set(first.splitlines())
+    assert {line.split()[0][:11] for line in changed} <= {"PLL0.CFG_A_"}
+    assert changed
+    assert [line.split()[0] for line in told] == ["gmpack"]
 
 
 @pytest.mark.timeout(1800)

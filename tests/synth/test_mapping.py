@@ -53,7 +53,12 @@ class Sample(wiring.Component):
         return m
 
 
-BOARDS = {"ecp5": "ulx3s-85f", "gowin": "tang-nano-9k", "ice40": "icebreaker"}
+BOARDS = {
+    "ecp5": "ulx3s-85f",
+    "gatemate": "gatemate-evb",
+    "gowin": "tang-nano-9k",
+    "ice40": "icebreaker",
+}
 
 
 def cells(tmp_path, family):
@@ -71,6 +76,14 @@ def test_ecp5(tmp_path):
     found = cells(tmp_path, "ecp5")
     assert found["DP16KD"] == 1
     assert found["MULT18X18D"] == 1
+
+
+def test_gatemate(tmp_path):
+    found = cells(tmp_path, "gatemate")
+    assert found["CC_BRAM_20K"] == 1
+    # nextpnr takes neither these nor tables of more than two inputs, but trees of those.
+    assert not {"CC_MULT", "CC_MX8", "CC_LUT3", "CC_LUT4"} & set(found)
+    assert found["CC_L2T4"] > 10
 
 
 def test_gowin(tmp_path):

@@ -22,7 +22,7 @@ IMAGES = 4
 
 def schedule(net, family, shared):
     base = simple_schedule(net)
-    memory = "block" if family == "ice40" else "lut"
+    memory = "lut" if family == "ecp5" else "block"
     cores = tuple(replace(core, membrane_memory=memory) for core in base.cores)
     if shared:
         alone = {p.target for p in net.projections if p.source == INPUT} | {"readout"}
@@ -33,7 +33,7 @@ def schedule(net, family, shared):
     return replace(base, family=family, cores=cores)
 
 
-@pytest.mark.parametrize("board", ["ulx3s-85f", "icebreaker"])
+@pytest.mark.parametrize("board", ["ulx3s-85f", "icebreaker", "gatemate-evb"])
 @pytest.mark.parametrize("shared", [False, True])
 def test_netlists_compute_what_golden_does(board, shared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -57,5 +57,5 @@ def test_a_family_without_models_is_refused(tmp_path):
     device = load_board("hx8k").device.model_copy(update={"family": "gowin"})
     net = network("residual", 1, 3)
     images = random_images(np.random.default_rng(3), net, 1)
-    with pytest.raises(ToolError, match="netlists of ecp5 and ice40, not of gowin"):
+    with pytest.raises(ToolError, match="netlists of ecp5, gatemate and ice40, not of gowin"):
         run_dataset(net, schedule(net, "ecp5", False), images, device=device, folder=tmp_path)

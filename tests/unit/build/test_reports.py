@@ -3,7 +3,13 @@ import json
 
 import pytest
 
-from pysnn_hw.build.families import FAMILIES, retune_config, retune_fasm, retune_netlist
+from pysnn_hw.build.families import (
+    FAMILIES,
+    retune_config,
+    retune_fasm,
+    retune_netlist,
+    retune_words,
+)
 from pysnn_hw.build.flash import flash_image
 from pysnn_hw.build.reports import Report, Usage, count_cells, read_report
 from pysnn_hw.errors import PlanError, ToolError
@@ -38,6 +44,14 @@ def test_logic_cells_of_a_gowin_device():
     assert report.usage(FAMILIES["gowin"].lut) == Usage(7 + 5 + 2 * 8, 8640)
     assert report.usage(FAMILIES["gowin"].dsp) == Usage(3 + 2, 40)
     assert report.usage(FAMILIES["ecp5"].dsp) == Usage(0, 0)
+
+
+def test_logic_cells_of_a_gatemate():
+    used = {"CPE_LT": Usage(7, 40960), "CPE_ADDF": Usage(2, 0), "CPE_ADDF2": Usage(3, 0)}
+    report = Report({}, {**used, "CPE_MX4": Usage(4, 0), "CPE_BRIDGE": Usage(5, 0)})
+    # Adders and multiplexers take both LUTs of a cell; a bridge is the router's.
+    assert report.usage(FAMILIES["gatemate"].lut) == Usage(7 + 2 * (2 + 3 + 4), 40960)
+    assert report.usage(FAMILIES["gatemate"].dsp) == Usage(0, 0)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"fmax": {}}', '{"fmax": 1, "utilization": {}}'])
@@ -97,6 +111,32 @@ def test_oscillator_of_a_textual_bitstream():
     assert rest == FASM.splitlines()[1:]
     with pytest.raises(ValueError, match="sets HF_CLK_DIV 0 times"):
         retune_fasm("", clock)
+
+
+WORDS = """.config 0
+GLBOUT.GLB0_EN 1
+PLL0.CFG_A_K 000000000001
+PLL0.CFG_A_M1 000010
+PLL0.CFG_A_M2 0000000010
+PLL0.CFG_A_N1 001000
+PLL0.CFG_A_N2 0000001000
+PLL0.LOCK_REQ 1
+"""
+
+
+def test_pll_of_a_gatemate_bitstream():
+    pll = best_pll("CC_PLL", 10_000_000, 39e6)
+    assert tuple(pll.parameters.values()) == (6, 13, 2, 5)
+    assert retune_words(WORDS, pll).splitlines() == [
+        *WORDS.splitlines()[:3],
+        "PLL0.CFG_A_M1 000010",
+        "PLL0.CFG_A_M2 0000000101",
+        "PLL0.CFG_A_N1 000110",
+        "PLL0.CFG_A_N2 0000001101",
+        "PLL0.LOCK_REQ 1",
+    ]
+    with pytest.raises(ValueError, match="sets CFG_A_N1 2 times"):
+        retune_words(WORDS + WORDS.replace("PLL0", "PLL1"), pll)
 
 
 def test_pll_of_a_gowin_netlist():

@@ -121,3 +121,53 @@ def test_the_unpacker_comes_from_where_the_packer_does(tmp_path, monkeypatch):
     chain = Toolchain(native, native, native)
     monkeypatch.setattr(toolchain, "find_toolchain", lambda family: chain)
     assert toolchain.find_unpacker("ice40").command == (str(packer),)
+
+
+HALF, OTHER = (bytes(value) for value in (range(1, 161), range(90, 250)))
+
+
+def test_halves_of_a_gatemates_blocks():
+    """Rows of 40 bytes: a netlist has halves, a bitstream five bytes of one, five of the other."""
+
+    def row(contents, k):
+        return f"{int.from_bytes(contents[40 * k : 40 * k + 40], 'little'):0320b}"
+
+    halves = [
+        {"type": "CC_BRAM_20K", "parameters": {f"INIT_{k:02X}": row(c, k) for k in range(4)}}
+        for c in (HALF, OTHER)
+    ]
+    mixed = b"".join(c[k : k + 5] for k in range(0, 160, 5) for c in (HALF, OTHER))
+    whole = {"type": "CC_BRAM_40K"}
+    whole["parameters"] = {f"INIT_{k:02X}": row(mixed, k) for k in range(8)}
+    lines = tuple(mixed[k : k + 40].hex(" ") for k in range(0, 320, 40))
+    want = Counter(int.from_bytes(c, "little") for c in (HALF, OTHER))
+    for cells in ({"a": halves[0], "b": halves[1]}, {"a": whole}):
+        assert netlist_words({"modules": {"top": {"cells": cells}}}, "gatemate") == want
+    assert memory_words({".bram_init 0 3 3": lines, ".bram 0 3 3": ("x 1",)}, "gatemate") == want
+
+
+GATEMATE = """\
+.config 0
+PLL0.LOCK_REQ 1
+PLL0.CLK270_DOUB 0
+
+.tile 0 65 44
+CPE1.FF_INIT 10
+CPE1.C_O1 11
+"""
+
+
+def test_words_of_zeros_are_nothing_to_a_gatemate(tmp_path, monkeypatch):
+    device = load_board("gatemate-evb").device
+    without = GATEMATE.replace("PLL0.CLK270_DOUB 0\n", "")
+    (tmp_path / "accelerator.txt").write_text(GATEMATE)
+    (tmp_path / "accelerator.json").write_text('{"modules": {"top": {"cells": {}}}}')
+    (tmp_path / "accelerator.bit").write_text(without)
+    copy = tool("gmunpack", STRIP)
+    monkeypatch.setattr(roundtrip, "find_unpacker", lambda family: copy)
+    monkeypatch.setattr(roundtrip, "find_toolchain", lambda family: Toolchain(copy, copy, copy))
+    size = len(without)
+    assert check_bitstream(tmp_path, device) == RoundTrip(tiles=2, memories=0, size=size)
+    (tmp_path / "accelerator.bit").write_text(without.replace("C_O1 11", "C_O1 01"))
+    with pytest.raises(ToolError, match=r"^gmunpack: tile tile 0 65 44 is not as nextpnr wrote it"):
+        check_bitstream(tmp_path, device)

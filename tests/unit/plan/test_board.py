@@ -69,7 +69,7 @@ def test_own_board_file(tmp_path):
         (
             r'"ice40"',
             '"spartan"',
-            r"mine.toml: device.family: Input should be 'ecp5', 'gowin', 'ice40', ",
+            r"mine.toml: device.family: Input should be 'ecp5', 'gatemate', 'gowin', ",
         ),
         (r"title", "title = ", r"mine.toml: is not TOML"),
         (
