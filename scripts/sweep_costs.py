@@ -281,8 +281,9 @@ def _row(
 ) -> dict[str, Any]:
     """What was measured of a design, and what formulas say of it."""
     family, used = FAMILIES[board.device.family], report.utilisation
-    kinds = {"lut": family.lut, "bram": family.bram, "dsp": family.dsp, "spram": family.spram}
-    measured = {k: used[cell].used if cell in used else 0 for k, cell in kinds.items()}
+    blocks = {"bram": family.bram, "spram": family.spram}
+    measured = {"lut": report.usage(family.lut).used, "dsp": report.usage(family.dsp).used}
+    measured |= {k: used[cell].used if cell in used else 0 for k, cell in blocks.items()}
     features = clock_features(net, chosen, board, measured["lut"])
     cost = total_cost(net, chosen)
     return {
@@ -290,9 +291,9 @@ def _row(
         "board": board.name,
         "class": speed_class(board.device),
         "measured": measured,
-        "formula": {k: getattr(cost, k) for k in kinds},
+        "formula": {k: getattr(cost, k) for k in measured},
         "features": asdict(features),
-        "fmax_mhz": report.fmax_of("clk"),
+        "fmax_mhz": report.fmax_of("clk") * family.believed,
     }
 
 

@@ -131,9 +131,14 @@ def clock_model() -> ClockModel:
 def predicted_clock(
     net: FixedNetwork, schedule: Schedule, board: Board, lut: float
 ) -> Clock | None:
-    """The clock that a design of ``lut`` LUTs is likely to reach on a board."""
+    """The clock that a design of ``lut`` LUTs is likely to get on a board."""
     features = clock_features(net, schedule, board, lut)
-    return clock_model().clock(speed_class(board.device), features)
+    clock = clock_model().clock(speed_class(board.device), features)
+    if clock is None or board.clock.most_hz is None:
+        return clock
+    most = board.clock.most_hz / 1e6
+    low, high = min(clock.low_mhz, most), min(clock.high_mhz, most)
+    return Clock(min(clock.mhz, most), low, high, clock.designs)
 
 
 def clock_features(
@@ -155,7 +160,9 @@ def clock_features(
 
 
 def speed_class(device: Device) -> str:
-    """Devices of one class are equally fast: ``ecp5-6``, ``ice40-up``."""
+    """Devices of one class are equally fast: ``ecp5-6``, ``ice40-up``, ``gowin-gw1n``."""
     if device.family == "ice40":
         return "ice40-up" if "UP" in device.name else "ice40-hx"
+    if device.family == "gowin":
+        return f"gowin-{device.package.split('-')[0].lower()}"
     return "-".join(filter(None, (device.family, device.speed)))

@@ -94,7 +94,7 @@ def test_speed_classes():
         *("ecp5-6", "ecp5-8", "ice40-hx", "ice40-up")
     }
     gowin = Device(family="gowin", name="GW1N", package="GW1N-9C", speed="")
-    assert speed_class(gowin) == "gowin"
+    assert speed_class(gowin) == "gowin-gw1n"
 
 
 def test_a_plan_has_clock_and_images_per_second():
@@ -105,6 +105,19 @@ def test_a_plan_has_clock_and_images_per_second():
     assert few.clock.mhz < alone.clock.mhz
     assert few.images_per_s == pytest.approx(1e6 * few.clock.mhz / few.cycles_per_image)
     assert few.to_json()["clock"]["mhz"] == few.clock.mhz
+
+
+def test_no_clock_above_what_a_board_may_have():
+    net, activity = case("residual")
+    board = board_of()
+    free = plan(net, board, activity)
+    limits = board.clock.model_copy(update={"most_hz": round(1e6 * free.clock.low_mhz) + 1_000_000})
+    capped = plan(net, board.model_copy(update={"clock": limits}), activity)
+    assert capped.schedule == free.schedule
+    most = limits.most_hz / 1e6
+    assert capped.clock.low_mhz == free.clock.low_mhz < most < free.clock.mhz
+    assert capped.clock.mhz == capped.clock.high_mhz == most
+    assert capped.images_per_s < free.images_per_s
 
 
 def test_a_damaged_model_is_named(tmp_path, monkeypatch):
