@@ -11,7 +11,7 @@ import pytest
 from pysnn_hw.build import build_accelerator
 from pysnn_hw.build.families import retune_words
 from pysnn_hw.build.flow import clock_limit_hz
-from pysnn_hw.build.roundtrip import check_bitstream
+from pysnn_hw.build.roundtrip import check_bitstream, memory_words, netlist_words, sections
 from pysnn_hw.hdl.accelerator import Accelerator
 from pysnn_hw.hdl.boot import boot_image
 from pysnn_hw.hdl.clock import best_pll
@@ -147,10 +147,12 @@ def test_gatemate_is_retuned_without_placing_again(tmp_path):
     board = load_board("gatemate-evb")
     result = build_accelerator(accelerator("block"), board, tmp_path)
     check_figures(result, board)
-    trip = check_bitstream(tmp_path, board.device)
-    assert trip.memories == weight_blocks(tmp_path / "accelerator.json", "CC_BRAM_20K") > 0
-    assert trip.tiles > 500
+    # Not `check_bitstream`: on this bitstream gmunpack 0.11.1 reads beyond its memory.
     first = (tmp_path / "accelerator.txt").read_text()
+    netlist = json.loads((tmp_path / "accelerator.json").read_text())
+    words = memory_words(sections(first), "gatemate")
+    assert words == netlist_words(netlist, "gatemate")
+    assert words.total() == weight_blocks(tmp_path / "accelerator.json", "CC_BRAM_20K") > 0
     # Set to what it was placed for, the PLL has the dividers that nextpnr found.
     routed = (tmp_path / "accelerator.seed1.routed.txt").read_text()
     goal = best_pll(board.clock.pll, board.clock.hz, board.clock.target_hz)
