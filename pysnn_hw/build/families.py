@@ -156,11 +156,7 @@ def retune_config(text: str, pll: PllSettings) -> str:
     for name, value in pll.parameters.items():
         # Dividers are stored less one, phases as they are.
         stored = value if name.endswith("PHASE") else value - 1
-        text, count = re.subn(
-            rf"^word: {name} [01]{{7}}$", f"word: {name} {stored:07b}", text, flags=re.MULTILINE
-        )
-        if count != 1:
-            raise ValueError(f"bitstream sets {name} {count} times")
+        text = _set(text, name, rf"^(word: {name}) [01]{{7}}$", rf"\g<1> {stored:07b}")
     return text
 
 
@@ -173,14 +169,8 @@ def retune_fasm(text: str, pll: PllSettings) -> str:
         If there is not exactly one oscillator.
     """
     for name, value in pll.parameters.items():
-        text, count = re.subn(
-            rf"^(\S+\.{name}\[7:0\] = 8'b)[01]{{8}}$",
-            rf"\g<1>{value:08b}",
-            text,
-            flags=re.MULTILINE,
-        )
-        if count != 1:
-            raise ValueError(f"bitstream sets {name} {count} times")
+        pattern = rf"^(\S+\.{name}\[7:0\] = 8'b)[01]{{8}}$"
+        text = _set(text, name, pattern, rf"\g<1>{value:08b}")
     return text
 
 
@@ -193,14 +183,15 @@ def retune_words(text: str, pll: PllSettings) -> str:
         If there is not exactly one such PLL.
     """
     for name, value in pll.parameters.items():
-        text, count = re.subn(
-            rf"^(\S*{name}) ([01]+)$",
-            partial(_word, value),
-            text,
-            flags=re.MULTILINE,
-        )
-        if count != 1:
-            raise ValueError(f"bitstream sets {name} {count} times")
+        text = _set(text, name, rf"^(\S*{name}) ([01]+)$", partial(_word, value))
+    return text
+
+
+def _set(text: str, name: str, pattern: str, line: str | Callable[[re.Match[str]], str]) -> str:
+    """``text`` with another line in place of the only one of that pattern."""
+    text, count = re.subn(pattern, line, text, flags=re.MULTILINE)
+    if count != 1:
+        raise ValueError(f"bitstream sets {name} {count} times")
     return text
 
 
