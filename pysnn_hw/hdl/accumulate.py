@@ -161,16 +161,18 @@ class Accumulate(wiring.Component):
             m.d.comb += walker.resume.eq(self.resume)
             walkers.append(walker)
 
+        def register(shape, name):
+            return Signal(shape, name=f"issue_{name}", reset_less=True)
+
         banks = len(walkers[0].o.p.address)
         step = {
             "valid": Signal(name="issue"),
-            "source": Signal(range(max(2, len(walkers))), name="issue_source"),
-            "weight": [Signal.like(w.o.p.weight, name="issue_weight") for w in walkers],
-            "value": Signal(self.value_shape, name="issue_value"),
-            "mask": Signal(banks, name="issue_mask"),
+            "source": register(range(max(2, len(walkers))), "source"),
+            "weight": [register(w.o.p.weight.shape(), "weight") for w in walkers],
+            "value": register(self.value_shape, "value"),
+            "mask": register(banks, "mask"),
             "address": [
-                Signal.like(walkers[0].o.p.address[b], name=f"issue_address_{b}")
-                for b in range(banks)
+                register(walkers[0].o.p.address[b].shape(), f"address_{b}") for b in range(banks)
             ],
         }
         m.d.sync += step["valid"].eq(0)
@@ -237,13 +239,14 @@ class Accumulate(wiring.Component):
         else:
             source = delayed(m, step["source"], WeightMemory.latency, "source")
             chosen = Array(mem.weights.as_value() for mem in self.memories)[source]
-            weights, value_selected = Signal.like(lanes.weights), Signal.like(lanes.value)
+            weights = Signal.like(lanes.weights, reset_less=True)
+            value_selected = Signal.like(lanes.value, reset_less=True)
             m.d.sync += [weights.as_value().eq(chosen), value_selected.eq(value)]
             m.d.comb += [lanes.weights.eq(weights), lanes.value.eq(value_selected)]
 
         # The addend meets its membrane in stage "add", two cycles after the bank's address.
         lead = WeightMemory.latency + self._select_latency + lanes.latency - 2
-        valid = delayed(m, step["valid"], lead, "step_valid")
+        valid = delayed(m, step["valid"], lead, "step_valid", flag=True)
         mask = delayed(m, step["mask"], lead, "step_mask")
         selected = []
         p = self.scan_geometry.lanes
@@ -252,7 +255,7 @@ class Accumulate(wiring.Component):
             min_distance = self.synapses[0].geometry.groups_per_event
         bank_of_word = self.scan.bank
         for _ in range(self.scan_latency - 1):
-            held = Signal.like(bank_of_word, name="scan_bank")
+            held = Signal.like(bank_of_word, name="scan_bank", reset_less=True)
             with m.If(self.advance):
                 m.d.sync += held.eq(bank_of_word)
             bank_of_word = held
@@ -278,7 +281,9 @@ class Accumulate(wiring.Component):
             ]
             m.d.comb += [bank.addends[i].eq(lanes.products[b * p + i]) for i in range(p)]
             selected.append(bank.scan_data.as_value())
+        word = Signal.like(self.word, reset_less=True)
+        m.d.comb += self.word.eq(word)
         with m.If(self.advance):
-            m.d.sync += self.word.as_value().eq(
+            m.d.sync += word.as_value().eq(
                 Array(selected)[bank_of_word] if len(selected) > 1 else selected[0]
             )

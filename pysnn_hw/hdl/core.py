@@ -148,7 +148,8 @@ class FireCore(wiring.Component):
         if spec.emitted_bits:
             self._remember(m, pipe)
         some = passing.end | fired.as_value().any() if spec.pool is None else 1
-        spikes, residue = Signal.like(fire.spikes), Signal.like(fire.residue)
+        spikes = Signal.like(fire.spikes, reset_less=True)
+        residue = Signal.like(fire.residue, reset_less=True)
         with m.If(advance):
             m.d.sync += [
                 emit_valid.eq(passing.valid),
@@ -211,7 +212,7 @@ class FireCore(wiring.Component):
 
         layout = data.ArrayLayout(signed(spec.held_bits), spec.scan.lanes)
         m.submodules.held = mem = self.held
-        held, u = Signal(layout), Signal.like(acc.word)
+        held, u = Signal(layout, reset_less=True), Signal.like(acc.word, reset_less=True)
         index = Signal.like(scan.entry.index)
         m.d.comb += [mem.read_address.eq(index), mem.read_enable.eq(advance)]
         with m.If(advance):
@@ -236,7 +237,7 @@ class FireCore(wiring.Component):
     def _remember(self, m, pipe):
         """What each neuron has emitted since the image began."""
         fire = pipe.fire
-        after = Signal.like(fire.emitted_after)
+        after = Signal.like(fire.emitted_after, reset_less=True)
         memory, before = self._recall(m, pipe, "emitted", len(after.as_value()))
         with m.If(pipe.advance):
             m.d.sync += after.eq(fire.emitted_after)

@@ -12,10 +12,13 @@ COPIED = "copied"
 `synthesis_script`."""
 
 
-def delayed(m: Module, signal: Any, cycles: int, name: str) -> Any:
-    """``signal`` of so many cycles ago, through registers called after ``name``."""
+def delayed(m: Module, signal: Any, cycles: int, name: str, *, flag: bool = False) -> Any:
+    """``signal`` of so many cycles ago, through registers called after ``name``.
+
+    Only a ``flag`` is reset: it says when what goes beside it counts.
+    """
     for number in range(cycles):
-        later = Signal.like(signal, name=f"{name}_{number + 1}")
+        later = Signal.like(signal, name=f"{name}_{number + 1}", reset_less=not flag)
         m.d.sync += later.eq(signal)
         signal = later
     return signal

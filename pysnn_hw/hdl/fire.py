@@ -142,7 +142,7 @@ class FirePipeline(wiring.Component):
         group = self.group if self.port is None else self.theta.as_value()
 
         def next_group(name):
-            later = Signal.like(group, name=name)
+            later = Signal.like(group, name=name, reset_less=True)
             with m.If(self.advance):
                 m.d.sync += later.eq(group)
             return later
@@ -191,9 +191,9 @@ class FirePipeline(wiring.Component):
         """Turns the membrane into what the compare stages can take thresholds from."""
         u = state.u - 1 if self.neuron.strict else state.u
         later = _State(
-            Signal(signed(self._folded_bits), name=f"folded_{p}"),
+            _register(signed(self._folded_bits), f"folded_{p}"),
             state.count,
-            Signal(name=f"negative_fold_{p}") if self.neuron.polarity != "positive" else C(0, 1),
+            _register(1, f"negative_fold_{p}") if self.neuron.polarity != "positive" else C(0, 1),
             self._later_budget(f"emitted_fold_{p}"),
         )
         with m.If(self.advance):
@@ -211,14 +211,14 @@ class FirePipeline(wiring.Component):
         rest = Signal(signed(max(len(state.u), len(bound)) + 1), name=f"rest_{number}_{p}")
         fires = Signal(name=f"fires_{number}_{p}")
         later = _State(
-            Signal(signed(self._folded_bits), name=f"u_{number}_{p}"),
-            Signal(len(self.weights), name=f"count_{number}_{p}"),
+            _register(signed(self._folded_bits), f"u_{number}_{p}"),
+            _register(len(self.weights), f"count_{number}_{p}"),
             C(0, 1),
             self._later_budget(f"emitted_{number}_{p}"),
         )
         m.d.comb += [rest.eq(state.u - bound), fires.eq(~rest[-1])]
         if self.neuron.polarity != "positive":
-            later.negative = Signal(name=f"negative_{number}_{p}")
+            later.negative = _register(1, f"negative_{number}_{p}")
         if self.emitted_bits:
             m.d.comb += fires.eq(~rest[-1] & (~state.negative | (state.emitted >= weight)))
         with m.If(self.advance):
@@ -237,8 +237,8 @@ class FirePipeline(wiring.Component):
     def _unfold(self, m, p, group, state):
         """Undoes `_fold`, gives the count its sign, resets hard."""
         later = _State(
-            Signal(signed(self.bits), name=f"unfolded_{p}"),
-            Signal(self.spike_shape, name=f"spike_{p}"),
+            _register(signed(self.bits), f"unfolded_{p}"),
+            _register(self.spike_shape, f"spike_{p}"),
             C(0, 1),
             self._later_budget(f"emitted_unfold_{p}"),
         )
@@ -263,8 +263,8 @@ class FirePipeline(wiring.Component):
     def _clamp(self, m, p, state):
         low, high = self.clamp
         later = _State(
-            Signal(signed(self.bits), name=f"clamped_{p}"),
-            Signal(self.spike_shape, name=f"emitted_spike_{p}"),
+            _register(signed(self.bits), f"clamped_{p}"),
+            _register(self.spike_shape, f"emitted_spike_{p}"),
             C(0, 1),
             self._later_budget(f"emitted_clamp_{p}"),
         )
@@ -280,10 +280,15 @@ class FirePipeline(wiring.Component):
         return later
 
     def _later_budget(self, name):
-        return Signal(self.emitted_bits, name=name) if self.emitted_bits else C(0, 1)
+        return _register(self.emitted_bits, name) if self.emitted_bits else C(0, 1)
 
     def _keep_budget(self, later, state):
         return [later.emitted.eq(state.emitted)] if self.emitted_bits else []
+
+
+def _register(shape, name):
+    """Of a lane; who sends words in knows which of them count."""
+    return Signal(shape, name=name, reset_less=True)
 
 
 @dataclass

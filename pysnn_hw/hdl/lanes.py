@@ -130,7 +130,8 @@ class Lanes(wiring.Component):
             sums = []
             for i in range(0, len(terms), 2):
                 pair = terms[i : i + 2]
-                total = Signal(self.product, name=f"sum_{lane}_{level}_{i // 2}")
+                name = f"sum_{lane}_{level}_{i // 2}"
+                total = Signal(self.product, name=name, reset_less=True)
                 m.d.sync += total.eq(pair[0] + pair[1] if len(pair) == 2 else pair[0])
                 sums.append(total)
             terms = sums

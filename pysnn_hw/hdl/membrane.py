@@ -98,18 +98,18 @@ class MembraneBank(wiring.Component):
         step_pipe = [(self.step, self.step_address)]
         for name in ("fetch", "add", "write"):
             step = Signal(name=f"{name}_step")
-            address = Signal.like(self.step_address, name=f"{name}_address")
+            address = Signal.like(self.step_address, name=f"{name}_address", reset_less=True)
             m.d.sync += [step.eq(step_pipe[-1][0]), address.eq(step_pipe[-1][1])]
             step_pipe.append((step, address))
 
         # The sums of the steps just ahead, newest first. Stage "add" takes the newest of its own
         # address, if there is one. That is found in stage "read", so that nothing but a register
         # follows a block RAM's slow output.
-        total = Signal(self.word)
+        total = Signal(self.word, reset_less=True)
         sums, found = [total], []
         bypassed = range(self.min_distance, self.hazard)
         for distance in range(2, self.hazard if bypassed else 0):
-            older = Signal(self.word, name=f"total_{distance}")
+            older = Signal(self.word, name=f"total_{distance}", reset_less=True)
             m.d.sync += older.eq(sums[-1])
             sums.append(older)
         for distance in bypassed:

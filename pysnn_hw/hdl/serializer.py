@@ -102,16 +102,20 @@ class Serializer(wiring.Component):
         m.d.comb += [word.tag[name].eq(self.i.p[name]) for name in _TAG]
 
         single = splitter.o.p
-        advance = Signal()
-        m.d.comb += [advance.eq(self.o.ready | ~self.o.valid), splitter.o.ready.eq(advance)]
+        advance, event = Signal(), Signal(self.event_layout, reset_less=True)
+        m.d.comb += [
+            advance.eq(self.o.ready | ~self.o.valid),
+            splitter.o.ready.eq(advance),
+            self.o.payload.eq(event),
+        ]
         with m.If(advance):
             m.d.sync += [
                 self.o.valid.eq(splitter.o.valid),
-                self.o.p.kind.eq(single.tag.kind),
-                self.o.p.y.eq(single.tag.y),
-                self.o.p.x.eq(single.tag.x),
-                self.o.p.c.eq(self._channel(single.tag.group, single.index)),
-                self.o.p.value.eq(single["item"]),
+                event.kind.eq(single.tag.kind),
+                event.y.eq(single.tag.y),
+                event.x.eq(single.tag.x),
+                event.c.eq(self._channel(single.tag.group, single.index)),
+                event.value.eq(single["item"]),
             ]
         return m
 

@@ -33,13 +33,13 @@ class SkidBuffer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        spare = Signal(self.shape)
+        leaving, spare = (Signal(self.shape, name=n, reset_less=True) for n in ("leaving", "spare"))
         waiting = Signal()
-        m.d.comb += self.i.ready.eq(~waiting)
+        m.d.comb += [self.i.ready.eq(~waiting), self.o.payload.eq(leaving)]
         with m.If(self.o.ready | ~self.o.valid):
             m.d.sync += [
                 self.o.valid.eq(waiting | self.i.valid),
-                self.o.payload.eq(Mux(waiting, spare, self.i.payload)),
+                leaving.eq(Mux(waiting, spare, self.i.payload)),
                 waiting.eq(0),
             ]
         with m.Elif(self.i.valid & ~waiting):

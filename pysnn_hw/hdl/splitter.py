@@ -134,7 +134,7 @@ class _Stage(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        word = Signal(self.i_layout)
+        word = Signal(self.i_layout, reset_less=True)
         places = range(self.size)
         # Items still to be handed out; whether there are any, and whether more than one: known
         # ahead, since readiness passes through here to all of the word before.

@@ -139,14 +139,17 @@ class TapWalker(wiring.Component):
 
         y_layout, x_layout = axis_layout(by, y_steps), axis_layout(bx, x_steps)
 
+        def register(shape, name):
+            return Signal(shape, name=name, reset_less=True)
+
         # Stage "lookup": one table row per axis, and the channel's offsets.
         lookup_valid, sum_valid = Signal(), Signal()
         lookup_ready, sum_ready, walk_load = Signal(), Signal(), Signal()
-        kind1, value1 = Signal(EventKind), Signal(self.event["value"].shape)
-        y1 = Signal(y_layout)
-        x1 = Signal(x_layout)
-        channel1 = Signal(weight_shape)
-        group1 = Signal(address_shape)
+        kind1 = register(EventKind, "kind1")
+        value1 = register(self.event["value"].shape, "value1")
+        y1, x1 = register(y_layout, "y1"), register(x_layout, "x1")
+        channel1 = register(weight_shape, "channel1")
+        group1 = register(address_shape, "group1")
         event = self.i.payload
         m.d.comb += self.i.ready.eq(~lookup_valid | lookup_ready)
         with m.If(self.i.ready):
@@ -162,10 +165,10 @@ class TapWalker(wiring.Component):
 
         # Stage "sum": base addresses; events that touch nothing end here.
         nothing = Signal()
-        kind2, value2 = Signal(EventKind), Signal.like(value1)
-        address2 = Signal(data.ArrayLayout(address_shape, by * bx))
-        mask2, weight2 = Signal(by * bx), Signal(weight_shape)
-        y_left2, x_left2 = Signal(y_steps), Signal(x_steps)
+        kind2, value2 = register(EventKind, "kind2"), register(value1.shape(), "value2")
+        address2 = register(data.ArrayLayout(address_shape, by * bx), "address2")
+        mask2, weight2 = register(by * bx, "mask2"), register(weight_shape, "weight2")
+        y_left2, x_left2 = register(y_steps, "y_left2"), register(x_steps, "x_left2")
         m.d.comb += [
             nothing.eq((kind1 == EventKind.SPIKE) & ((y1.steps == 0) | (x1.steps == 0))),
             sum_ready.eq(~sum_valid | walk_load),
@@ -189,11 +192,13 @@ class TapWalker(wiring.Component):
 
         # Stage "walk": the step on offer, and what is left of the event.
         busy, mark = Signal(), Signal()
-        step = self.o.payload
-        y_left, x_left, x_reload = Signal(y_steps), Signal(x_steps), Signal(x_steps)
-        group_left = Signal(range(max(groups, 2)))
-        row_address = Signal.like(step.address)
-        row_weight = Signal(weight_shape)
+        step = Signal.like(self.o.payload, reset_less=True)
+        m.d.comb += self.o.payload.eq(step)
+        y_left = register(y_steps, "y_left")
+        x_left, x_reload = (register(x_steps, name) for name in ("x_left", "x_reload"))
+        group_left = register(range(max(groups, 2)), "group_left")
+        row_address = register(step.address.shape(), "row_address")
+        row_weight = register(weight_shape, "row_weight")
         # Registers beside the counters: readiness starts here, and must not start late.
         ends = ("last_group", "last_column", "last_row")
         last_group, last_column, last_row = (Signal(name=name) for name in ends)
@@ -213,7 +218,7 @@ class TapWalker(wiring.Component):
                 )
             ),
         ]
-        kind = Signal(EventKind)
+        kind = register(EventKind, "kind")
         m.d.comb += self.marker.eq(Mux(mark, kind, EventKind.SPIKE))
         with m.If(self.o.ready & busy):
             with m.If(~last_group):

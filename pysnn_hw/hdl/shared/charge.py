@@ -67,11 +67,15 @@ class Charge(wiring.Component):
         membranes = delayed(m, self.membranes, wait, "membranes")
         m.d.comb += self.theta.eq(delayed(m, self.constants.theta, self.latency, "theta"))
         for p in range(self.program.lanes):
-            base = Signal(signed(self.program.bits), name=f"base_{p}")
+            base, u = (
+                Signal(signed(self.program.bits), name=f"{name}_{p}", reset_less=True)
+                for name in ("base", "u")
+            )
             constant = Mux(self.first, start[p], bias[p])
             if self.adds:
                 constant = constant + self._product(m, p)
-            m.d.sync += [base.eq(constant), self.u[p].eq(membranes[p] + base)]
+            m.d.sync += [base.eq(constant), u.eq(membranes[p] + base)]
+            m.d.comb += self.u[p].eq(u)
         return m
 
     def _product(self, m, p):
@@ -91,7 +95,7 @@ class Charge(wiring.Component):
         for level in range(self.product_latency):
             sums = []
             for i in range(0, len(terms), 2):
-                total = Signal(shape, name=f"sum_{p}_{level}_{i // 2}")
+                total = Signal(shape, name=f"sum_{p}_{level}_{i // 2}", reset_less=True)
                 m.d.sync += total.eq(sum(terms[i : i + 2]))
                 sums.append(total)
             terms = sums

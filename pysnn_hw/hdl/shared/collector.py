@@ -96,9 +96,10 @@ class Collector(wiring.Component):
 
         # Stage "take".
         taken, take = Signal(), Signal()
-        kind, value = Signal(EventKind), Signal(self.bits)
-        lane, word_number = Signal(coordinate_shape(self.lanes)), Signal(number)
-        aside, waiting = Signal(self.i.p.shape()), Signal()
+        kind, value = Signal(EventKind, reset_less=True), Signal(self.bits, reset_less=True)
+        lane = Signal(coordinate_shape(self.lanes), reset_less=True)
+        word_number = Signal(number, reset_less=True)
+        aside, waiting = Signal(self.i.p.shape(), reset_less=True), Signal()
         event = Signal(self.i.p.shape())
         m.d.comb += [
             self.i.ready.eq(~waiting),
@@ -123,7 +124,7 @@ class Collector(wiring.Component):
         # Stage "place": the word being filled, and its address.
         at, address = Signal(number), Signal(self.write.p.address.shape(), init=self.base)
         # A fresh word holds nothing yet, whatever stands in its register from the one before.
-        word, fresh = Signal.like(self.write.p.word), Signal(init=1)
+        word, fresh = Signal.like(self.write.p.word, reset_less=True), Signal(init=1)
         begun, marker = Signal(), Signal()
         here, last = Signal(), Signal()
         m.d.comb += [

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Shared core: several populations in turn, with the projections that end in them."""
 
+from dataclasses import dataclass
+
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -157,13 +159,13 @@ class SharedCore(wiring.Component):
         fetched = Signal(spikes.width, reset_less=True)
         with m.If(spikes.read_enable):
             m.d.sync += fetched.eq(spikes.read_data)
-        selected = Signal(data.StructLayout({"valid": 1, "entry": scan.entry.shape()}))
+        selected = _Word(Signal(name="selected"), Signal.like(scan.entry, reset_less=True))
         m.d.sync += [selected.valid.eq(scan.valid), selected.entry.eq(scan.entry)]
         emit, spikes_out, residue = self._fire(m, sequencer, selected, word, fetched)
         self._restore(m, sequencer, emit, residue, banks)
 
         # The spike memory: read by passes, then at firing; written at firing, else from outside.
-        residual_address = Signal.like(sequencer.residual)
+        residual_address = Signal.like(sequencer.residual, reset_less=True)
         with m.If(sequencer.fire):
             m.d.sync += residual_address.eq(sequencer.residual)
         with m.Elif(selected.valid):
@@ -173,8 +175,8 @@ class SharedCore(wiring.Component):
             spikes.read_address.eq(Mux(scanning, residual_address, reader.read_address)),
             spikes.read_enable.eq(scanning | reader.read_enable),
         ]
-        kept = emit["keep"] & sequencer.layer.keeps
-        target = Signal.like(sequencer.target)
+        kept = emit.keep & sequencer.layer.keeps
+        target = Signal.like(sequencer.target, reset_less=True)
         with m.If(sequencer.fire):
             m.d.sync += target.eq(sequencer.target)
         with m.Elif(kept):
@@ -183,17 +185,17 @@ class SharedCore(wiring.Component):
         address, word = Signal.like(spikes.write_address), Signal.like(spikes.write_data)
         m.d.comb += [address.eq(target), word.eq(Value.cast(spikes_out))]
         arrived = self._collect(m, sequencer, address, word, kept)
-        m.d.sync += [
-            spikes.write_enable.eq(arrived | kept),
-            spikes.write_address.eq(address),
-            spikes.write_data.eq(word),
+        m.d.sync += spikes.write_enable.eq(arrived | kept)
+        m.d.comb += [
+            spikes.write_address.eq(delayed(m, address, 1, "kept_address")),
+            spikes.write_data.eq(delayed(m, word, 1, "kept")),
         ]
         self._send(m, sequencer, scan, emit, spikes_out)
-        m.d.sync += sequencer.fired.eq(emit["valid"] & emit["entry"].end)
+        m.d.sync += sequencer.fired.eq(emit.valid & emit.entry.end)
         m.d.comb += [
-            self.probe.valid.eq(emit["keep"]),
+            self.probe.valid.eq(emit.keep),
             self.probe.number.eq(sequencer.number),
-            self.probe.index.eq(emit["entry"].index),
+            self.probe.index.eq(emit.entry.index),
             self.probe.final.eq(sequencer.final),
             self.probe.spikes.eq(spikes_out),
             self.probe.membranes.eq(residue),
@@ -210,7 +212,7 @@ class SharedCore(wiring.Component):
             reader.source.eq(sequencer.source),
             walker.descriptor.eq(sequencer.current),
         ]
-        valid, step = Signal(), Signal.like(walker.step)
+        valid, step = Signal(), Signal.like(walker.step, reset_less=True)
         m.d.sync += [valid.eq(walker.valid), step.eq(walker.step)]
         # Accumulated once the pipeline has certainly written its last sum.
         depth = DeepWeightMemory.latency + self._turner.latency + self.lanes.latency
@@ -254,7 +256,7 @@ class SharedCore(wiring.Component):
         ]
         # The addend meets its membrane in stage "add", two cycles after the bank's address.
         lead = lag + turner.latency + self.lanes.latency - 2
-        valid = delayed(m, valid, lead, "step_valid")
+        valid = delayed(m, valid, lead, "step_valid", flag=True)
         mask = delayed(m, step.mask, lead, "step_mask")
         banks = []
         for b in range(self._banks):
@@ -269,7 +271,7 @@ class SharedCore(wiring.Component):
             )
             # One register for both: memory blocks lie far from each other.
             ahead = delayed(m, step.address[b], lead - 1, f"step_address_{b}")
-            address = Signal.like(bank.step_address, name=f"address_{b}")
+            address = Signal.like(bank.step_address, name=f"address_{b}", reset_less=True)
             m.d.sync += address.eq(Mux(scanning, scan.entry.address, ahead))
             m.d.comb += [
                 bank.step.eq(valid & mask[b]),
@@ -282,21 +284,22 @@ class SharedCore(wiring.Component):
             banks.append(bank)
         words = [bank.scan_data.as_value() for bank in banks]
         which = delayed(m, scan.entry.bank, 3, "scan_bank")
-        word = Signal(data.ArrayLayout(signed(program.bits), p))
+        word = Signal(data.ArrayLayout(signed(program.bits), p), reset_less=True)
         m.d.sync += word.as_value().eq(Array(words)[which] if len(words) > 1 else words[0])
         return word, banks
 
     def _restore(self, m, sequencer, emit, residue, banks):
         """Membranes are written back a cycle after they are emitted; after reset, cleared."""
-        clearing, entry = sequencer.clearing, emit["entry"]
-        address, word = Signal.like(entry.address), Signal.like(residue)
+        clearing, entry = sequencer.clearing, emit.entry
+        address = Signal.like(entry.address, reset_less=True)
+        word = Signal.like(residue, reset_less=True)
         m.d.sync += [
             address.eq(Mux(clearing, sequencer.clear_address, entry.address)),
             word.as_value().eq(Mux(clearing | sequencer.final, 0, residue.as_value())),
         ]
         for number, bank in enumerate(banks):
             restore = Signal(name=f"restore_{number}")
-            m.d.sync += restore.eq(clearing | (emit["keep"] & (entry.bank == number)))
+            m.d.sync += restore.eq(clearing | (emit.keep & (entry.bank == number)))
             m.d.comb += [
                 bank.restore.eq(restore),
                 bank.restore_address.eq(address),
@@ -332,17 +335,13 @@ class SharedCore(wiring.Component):
             fire.u.eq(charge.u),
             fire.theta.eq(charge.theta),
         ]
-        later = delayed(m, selected, 2 + charge.latency + fire.latency, "fired")
-        emit_valid, emit_entry = Signal(), Signal(selected.entry.shape())
-        spikes, residue = Signal.like(fire.spikes), Signal.like(fire.residue)
-        m.d.sync += [
-            emit_valid.eq(later.valid),
-            emit_entry.eq(later.entry),
-            spikes.eq(fire.spikes),
-            residue.eq(fire.residue),
-        ]
-        keep = emit_valid & ~emit_entry.end
-        return {"valid": emit_valid, "entry": emit_entry, "keep": keep}, spikes, residue
+        later = 2 + charge.latency + fire.latency + 1
+        emit = _Word(
+            delayed(m, selected.valid, later, "emit_valid", flag=True),
+            delayed(m, selected.entry, later, "emit_entry"),
+        )
+        spikes, residue = (delayed(m, x, 1, "emitted") for x in (fire.spikes, fire.residue))
+        return emit, spikes, residue
 
     def _collect(self, m, sequencer, address, word, busy):
         """What comes from outside goes into the memory whenever nothing else is written.
@@ -382,7 +381,7 @@ class SharedCore(wiring.Component):
 
     def _send(self, m, sequencer, scan, emit, spikes):
         """Spikes of layers that send leave as events."""
-        entry = emit["entry"]
+        entry = emit.entry
         some = entry.end | spikes.as_value().any()
         room = []
         for k, (number, serializer) in enumerate(zip(self.senders, self.serializers, strict=True)):
@@ -397,9 +396,9 @@ class SharedCore(wiring.Component):
             wiring.connect(m, skid.o, wiring.flipped(getattr(self, f"o_{k}")))
             room.append(queue.room)
             valid = Signal(name=f"send_valid_{k}")
-            word = Signal(serializer.i_layout, name=f"send_{k}")
+            word = Signal(serializer.i_layout, name=f"send_{k}", reset_less=True)
             m.d.sync += [
-                valid.eq(emit["valid"] & some & (sequencer.number == number)),
+                valid.eq(emit.valid & some & (sequencer.number == number)),
                 Value.cast(word).eq(0),
             ]
             with m.If(entry.end):
@@ -414,3 +413,16 @@ class SharedCore(wiring.Component):
                 m.d.sync += [word["values"][p].eq(spikes[p]) for p in range(self.program.lanes)]
             m.d.comb += [queue.valid.eq(valid), queue.word.eq(word)]
         m.d.comb += scan.room.eq(Cat(*room).all())
+
+
+@dataclass(frozen=True)
+class _Word:
+    """A scanned word in some stage: whether there is one, and where it belongs."""
+
+    valid: Value
+    entry: data.View
+
+    @property
+    def keep(self) -> Value:
+        """It is a word, not the end of the scan."""
+        return self.valid & ~self.entry.end

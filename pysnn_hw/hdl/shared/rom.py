@@ -51,9 +51,11 @@ class LogicRom(wiring.Component):
             m.submodules[f"row_{number}"] = row
             m.d.comb += [row.read_address.eq(self.address[:inner]), row.read_enable.eq(1)]
             found.append(row.read_data)
-        chosen = Signal(max(1, len(self.address[inner:])))
+        chosen = Signal(max(1, len(self.address[inner:])), reset_less=True)
+        found_word = Signal(self.width, reset_less=True)
+        m.d.comb += self.data.eq(found_word)
         m.d.sync += [
             chosen.eq(self.address[inner:]),
-            self.data.eq(Array(found)[chosen] if len(found) > 1 else found[0]),
+            found_word.eq(Array(found)[chosen] if len(found) > 1 else found[0]),
         ]
         return m

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Turns weight words from the order of outputs to that of the membrane banks."""
 
-from amaranth.hdl import Array, Module, unsigned
+from amaranth.hdl import Array, Module, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,8 +41,10 @@ class WeightTurner(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        banked = Signal.like(self.banked, reset_less=True)
+        m.d.comb += self.banked.eq(banked)
         for bank in range(len(self.turns[0])):
             choices = [self.slots[slots[bank]] for slots in self.turns]
             same = len({slots[bank] for slots in self.turns}) == 1
-            m.d.sync += self.banked[bank].eq(choices[0] if same else Array(choices)[self.turn])
+            m.d.sync += banked[bank].eq(choices[0] if same else Array(choices)[self.turn])
         return m

@@ -85,8 +85,8 @@ class LayerWalker(wiring.Component):
         # Stage "event": one spike and where its weights are.
         names = ("event_valid", "event_end", "load")
         event_valid, event_end, load = (Signal(name=name) for name in names)
-        event = Signal(touch)
-        value = Signal.like(self.step.value)
+        event = Signal(touch, reset_less=True)
+        value = Signal.like(self.step.value, reset_less=True)
         m.submodules.spikes = spikes = SkidBuffer(splitter.o.p.shape())
         wiring.connect(m, splitter.o, spikes.i)
         single = spikes.o.p
@@ -103,12 +103,24 @@ class LayerWalker(wiring.Component):
 
         # Stage "walk": the step on offer, and what is left of the spike.
         busy = Signal()
-        y_left, x_left = Signal.like(event.y_steps), Signal.like(event.x_steps)
-        x_again, x_valid_again = Signal.like(event.x_steps), Signal.like(event.x_valid)
-        group_left = Signal.like(d.out_groups)
-        y_valid, x_valid = Signal.like(event.y_valid), Signal.like(event.x_valid)
-        row_address = Signal.like(self.step.address)
-        row_weight = Signal.like(self.step.weight)
+        step = {
+            name: Signal(self.step[name].shape(), name=name, reset_less=True)
+            for name in ("weight", "turn", "value", "address")
+        }
+        weight, address = step["weight"], step["address"]
+        m.d.comb += [self.step[name].eq(register) for name, register in step.items()]
+
+        def register(like, name):
+            return Signal.like(like, name=name, reset_less=True)
+
+        y_left, x_left = register(event.y_steps, "y_left"), register(event.x_steps, "x_left")
+        x_again, x_valid_again = (
+            register(x_left, "x_again"),
+            register(event.x_valid, "x_valid_again"),
+        )
+        group_left = register(d.out_groups, "group_left")
+        y_valid, x_valid = register(event.y_valid, "y_valid"), register(event.x_valid, "x_valid")
+        row_address, row_weight = register(address, "row_address"), register(weight, "row_weight")
         last_group, last_column, last_row = Signal(), Signal(), Signal()
         addresses = range(program.banks)
         last = Signal()  # all three, known a cycle ahead: it decides what moves up to the reader
@@ -125,10 +137,10 @@ class LayerWalker(wiring.Component):
                 m.d.sync += [
                     group_left.eq(group_left - 1),
                     last_group.eq(group_left == 1),
-                    self.step.weight.eq(self.step.weight + d.weight),
+                    weight.eq(weight + d.weight),
                 ]
                 m.d.sync += last.eq((group_left == 1) & last_column & last_row)
-                m.d.sync += [self.step.address[b].eq(self.step.address[b] + 1) for b in addresses]
+                m.d.sync += [address[b].eq(address[b] + 1) for b in addresses]
             with m.Elif(~last_column):
                 m.d.sync += [
                     group_left.eq(d.out_groups),
@@ -137,11 +149,9 @@ class LayerWalker(wiring.Component):
                     last_column.eq(x_left == 2),
                     last.eq((d.out_groups == 0) & (x_left == 2) & last_row),
                     x_valid.eq(_shifted(x_valid)),
-                    self.step.weight.eq(self.step.weight + d.weight),
+                    weight.eq(weight + d.weight),
                 ]
-                m.d.sync += [
-                    self.step.address[b].eq(self.step.address[b] + d.column) for b in addresses
-                ]
+                m.d.sync += [address[b].eq(address[b] + d.column) for b in addresses]
             with m.Elif(~last_row):
                 m.d.sync += [
                     group_left.eq(d.out_groups),
@@ -153,13 +163,13 @@ class LayerWalker(wiring.Component):
                     last_row.eq(y_left == 2),
                     last.eq((d.out_groups == 0) & (x_again == 1) & (y_left == 2)),
                     y_valid.eq(_shifted(y_valid)),
-                    self.step.weight.eq(row_weight + d.weight_row),
+                    weight.eq(row_weight + d.weight_row),
                     row_weight.eq(row_weight + d.weight_row),
                 ]
                 for b in addresses:
                     following = row_address[b] + d.row
                     m.d.sync += [
-                        self.step.address[b].eq(following),
+                        address[b].eq(following),
                         row_address[b].eq(following),
                     ]
             with m.Else():
@@ -167,10 +177,10 @@ class LayerWalker(wiring.Component):
         with m.If(load):
             m.d.sync += [
                 busy.eq(~event_end),
-                self.step.weight.eq(event.weight),
-                self.step.value.eq(value),
-                self.step.turn.eq(event.turn),
-                self.step.address.eq(event.address),
+                weight.eq(event.weight),
+                step["value"].eq(value),
+                step["turn"].eq(event.turn),
+                address.eq(event.address),
                 row_address.eq(event.address),
                 row_weight.eq(event.weight),
                 group_left.eq(d.out_groups),

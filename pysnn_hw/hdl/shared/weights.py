@@ -67,7 +67,8 @@ class DeepWeightMemory(wiring.Component):
         step = slice_width(self.family, self.row_depth) * max(1, COPY_BLOCKS // self.rows)
         for copy, first in enumerate(range(0, width, step)):
             end = min(first + step, width)
-            address = Signal.like(self.address, name=f"address_{copy}", attrs={COPIED: 1})
+            address = Signal.like(self.address, name=f"address_{copy}", reset_less=True)
+            address.attrs[COPIED] = 1
             m.d.sync += address.eq(self.address)
             for number in range(self.rows):
                 words = packed[number * self.row_depth : (number + 1) * self.row_depth]
@@ -81,12 +82,12 @@ class DeepWeightMemory(wiring.Component):
                 m.d.sync += fetched[number][first:end].eq(row.read_data)
         chosen = self.address[inner:]
         for stage in ("spread", "read", "fetch"):
-            later = Signal(max(1, len(chosen)), name=f"row_in_{stage}")
+            later = Signal(max(1, len(chosen)), name=f"row_in_{stage}", reset_less=True)
             m.d.sync += later.eq(chosen)
             chosen = later
-        m.d.sync += self.weights.as_value().eq(
-            Array(fetched)[chosen] if len(fetched) > 1 else fetched[0]
-        )
+        weights = Signal(width, reset_less=True)
+        m.d.sync += weights.eq(Array(fetched)[chosen] if len(fetched) > 1 else fetched[0])
+        m.d.comb += self.weights.as_value().eq(weights)
         return m
 
 
