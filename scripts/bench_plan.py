@@ -66,6 +66,8 @@ CASES = (
     Case("mnist_cnn", "tang-nano-9k", weight_bits=4),
     Case("mnist_cnn", "tang-nano-20k", weight_bits=4),
     Case("mnist_cnn", "tang-primer-20k", weight_bits=4),
+    Case("mnist_small", "crosslink-nx-evn", levels=3, weight_bits=4),
+    Case("mnist_small", "gatemate-evb", levels=3, weight_bits=4),
 )
 RESOURCES = ("lut", "bram", "dsp", "spram")
 TOLERANCE, CYCLE_TOLERANCE = 0.15, 0.05

@@ -67,7 +67,8 @@ def _absorb(
     moved_by = ports[-1]
     if not used or any(settings[f"REGMODE_{port}"] != "NOREG" for port in ports):
         return False
-    if len(ports) > 1 and wires["CLKA"] != wires["CLKB"]:
+    never_written = wires["CEA"] == ["0"] and wires["CLKA"] == ["0"]
+    if len(ports) > 1 and wires["CLKA"] != wires["CLKB"] and not never_written:
         return False
     for output, register in zip(used, registers, strict=True):
         if uses[wires[output][0]] != 2 or not register:
@@ -76,6 +77,7 @@ def _absorb(
             return False
     for port in ports:
         settings[f"REGMODE_{port}"] = "OUTREG"
+        wires[f"CLK{port}"] = list(wires[f"CLK{moved_by}"])
         wires[f"OCE{port}"] = list(wires[f"CE{moved_by}"])
     for output, register in zip(used, registers, strict=True):
         wires[output] = cells.pop(register)["connections"]["Q"]

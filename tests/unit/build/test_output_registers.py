@@ -110,6 +110,22 @@ def test_what_would_behave_otherwise_stays(change):
     assert found == before
 
 
+def test_half_a_word_that_is_never_written_gets_the_clock_of_the_other():
+    found = netlist([100, 205], width=36)
+    cells(found)["ram"]["connections"].update(CLKA=["0"], CEA=["0"])
+    assert absorb_output_registers(found) == 1
+    ram = cells(found)["ram"]["connections"]
+    assert ram["CLKA"] == ram["CLKB"] != ["0"]
+    assert (ram["CEA"], ram["OCEA"]) == (["0"], ["1"])
+
+
+@pytest.mark.parametrize("enable", [["1"], [ENABLE]])
+def test_half_a_word_without_a_clock_that_may_be_written_stays(enable):
+    found = netlist([100, 205], width=36)
+    cells(found)["ram"]["connections"].update(CLKA=["0"], CEA=enable)
+    assert absorb_output_registers(found) == 0
+
+
 def test_wide_words_of_two_clocks_stay():
     found = netlist([100, 205], width=36)
     cells(found)["ram"]["connections"]["CLKA"] = [OTHER]
