@@ -53,6 +53,8 @@ class ConvertOptions:
         T, the bits n of one spike, or (in place of n) its largest value.
     weight_bits
         Bits of one weight, sign included.
+    layer_bits
+        Populations with a width of their own: (name, bits) for all weights that end there.
     calibration, per_channel, percentile
         How thresholds are chosen from the activations of the calibration images; None: as suits the
         method.
@@ -74,6 +76,7 @@ class ConvertOptions:
     timesteps: int = 1
     levels: int = 4
     weight_bits: int = 8
+    layer_bits: tuple[tuple[str, int], ...] = ()
     counts: int | None = None
     calibration: Calibration | None = None
     per_channel: bool | None = None

@@ -11,8 +11,9 @@ from pysnn_hw.api.sample import spread
 from pysnn_hw.api.training import training
 from pysnn_hw.config import ConvertOptions, ModelOptions
 from pysnn_hw.convert import LossReport, PopulationLoss, Preprocessing
+from pysnn_hw.convert.quantisation import WeightBits
 from pysnn_hw.data import Dataset, load_dataset
-from pysnn_hw.errors import DataError
+from pysnn_hw.errors import DataError, ModelError
 from pysnn_hw.frontend import ImportedModel, import_model
 from pysnn_hw.ir.file import save
 from pysnn_hw.ir.snn import Array, FixedNetwork, SnnNetwork
@@ -158,11 +159,30 @@ def spiking_network(
 def fixed_network(spiking: SnnNetwork, dataset: Dataset, options: ConvertOptions) -> FixedNetwork:
     """The integer network, rounded so that errors cancel on the calibration images."""
     images = calibration_images(dataset, min(options.calibration_images, ROUNDING_IMAGES))
-    fixed = passes.quantize(spiking, options.weight_bits, images)
+    fixed = passes.quantize(spiking, weight_bits(spiking, options), images)
     # Rounding moves scores a little, so the margin is chosen again on what will run.
     return (
         passes.with_early_exit(fixed, images, options.early_exit) if options.early_exit else fixed
     )
+
+
+def weight_bits(spiking: SnnNetwork, options: ConvertOptions) -> WeightBits:
+    """The options' width of all weights, or of those into each population.
+
+    Raises
+    ------
+    ModelError
+        If ``layer_bits`` names a population that there is not.
+    """
+    if not options.layer_bits:
+        return options.weight_bits
+    populations = [p.name for p in spiking.populations]
+    for name, _ in options.layer_bits:
+        if name not in populations:
+            raise ModelError(
+                "layer bits", f"there is no population {name!r}", f"use {', '.join(populations)}"
+            )
+    return dict.fromkeys(populations, options.weight_bits) | dict(options.layer_bits)
 
 
 def calibration_images(dataset: Dataset, count: int) -> Array:

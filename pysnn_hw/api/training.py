@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pysnn_hw.config import ConvertOptions
 from pysnn_hw.convert import HybridTraining, Training
+from pysnn_hw.convert.quantisation import MAX_BITS
 from pysnn_hw.errors import ModelError
 
 BOTH = ("epochs", "learning_rate")
@@ -35,6 +36,7 @@ def training(options: ConvertOptions) -> Training | HybridTraining | None:
         if options.learning_rate is not None and options.learning_rate <= 0:
             raise ModelError("learning_rate", f"must be positive, not {options.learning_rate}")
         return Training(
+            weight_bits=_trained_bits(options),
             epochs=usual.epochs if options.epochs is None else options.epochs,
             rate=options.learning_rate or usual.rate,
             activity=options.activity,
@@ -50,3 +52,9 @@ def training(options: ConvertOptions) -> Training | HybridTraining | None:
             checkpoint=None if options.checkpoint is None else Path(options.checkpoint),
         )
     return None
+
+
+def _trained_bits(options: ConvertOptions) -> int | None:
+    """Few bits are trained for, where all layers have as many; eight need no training."""
+    few = options.weight_bits < MAX_BITS and not options.layer_bits
+    return options.weight_bits if few else None

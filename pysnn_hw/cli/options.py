@@ -90,6 +90,9 @@ CONVERSION: Mapping[str, Any] = {
     "timesteps": Annotated[int, _knob("Timesteps T.", min=1, max=4096)],
     "levels": Annotated[int, _knob("Bits n of one spike: values 0..2^n-1.", min=1, max=8)],
     "weight_bits": Annotated[int, _knob("Bits of one weight, sign included.", min=2, max=8)],
+    "layer_bits": Annotated[
+        str, _knob("Other bits for weights into some layers.", metavar="NAME=BITS,...")
+    ],
     "counts": Annotated[
         int | None,
         _knob("Largest value of one spike, in place of --levels.", min=1, max=255),
@@ -176,7 +179,7 @@ def with_conversion(verb: Callable[..., None]) -> Callable[..., None]:
     converts has it then.
     """
     own = inspect.signature(verb, eval_str=True)
-    defaults = {f.name: f.default for f in fields(ConvertOptions)}
+    defaults = {f.name: f.default for f in fields(ConvertOptions)} | {"layer_bits": ""}
     knobs = [
         inspect.Parameter(
             name,
@@ -195,7 +198,9 @@ def with_conversion(verb: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(verb)
     def expanded(**given: Any) -> None:
-        conversion = ConvertOptions(**{name: given.pop(name) for name in defaults})
+        values = {name: given.pop(name) for name in defaults}
+        values["layer_bits"] = _layer_bits(values["layer_bits"])
+        conversion = ConvertOptions(**values)
         verb(conversion=conversion, **given)
 
     expanded.__dict__["__signature__"] = own.replace(parameters=parameters)
@@ -234,6 +239,20 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
     if any(n != int(n) for n in found):
         raise typer.BadParameter(f"{option} takes whole numbers such as 1,2,4, not {text!r}")
     return tuple(int(n) for n in found)
+
+
+def _layer_bits(text: str) -> tuple[tuple[str, int], ...]:
+    """The pairs of ``conv1=8,fc=4``.
+
+    Raises
+    ------
+    typer.BadParameter
+        If a part is no name with a number of bits.
+    """
+    pairs = [part.strip().rpartition("=") for part in text.split(",") if part.strip()]
+    if not all(name and bits.isdecimal() for name, _, bits in pairs):
+        raise typer.BadParameter(f"--layer-bits takes pairs such as conv1=8,fc=4, not {text!r}")
+    return tuple((name, int(bits)) for name, _, bits in pairs)
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:

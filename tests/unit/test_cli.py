@@ -309,6 +309,25 @@ def test_convert_then_inspect(cli, model, tmp_path):
     assert "correlation" in cli("convert", model[0], "--data", model[1], "-o", out_file)[1]
 
 
+def test_layers_get_weight_bits_of_their_own(cli, model, tmp_path):
+    out_file = tmp_path / "net.snn"
+    given = ("convert", model[0], "--data", model[1], "-o", out_file, "--json")
+    assert cli(*given)[0] == 0
+    first, *_, last = json.loads(cli("inspect", out_file, "--json")[1])["projections"]
+    narrow = f"{first['target']}=3, {last['target']}=5"
+    assert cli(*given, "--weight-bits", 7, "--layer-bits", narrow)[0] == 0
+    projections = json.loads(cli("inspect", out_file, "--json")[1])["projections"]
+    assert [p["weight_bits"] for p in projections] == [3, *[7] * (len(projections) - 2), 5]
+    status, _, err = cli(*given, "--layer-bits", "nowhere=4")
+    assert status == 2
+    assert f"there is no population 'nowhere'; use {first['target']}" in " ".join(err.split())
+    for wrong in ("3", "=3", "first=", "first=x", "first=-3"):
+        status, _, err = cli(*given, "--layer-bits", wrong)
+        assert status == 2
+        assert "pairs such as conv1=8,fc=4" in " ".join(err.split())
+    assert "must be 2..8, not 9" in cli(*given, "--layer-bits", f"{first['target']}=9")[2]
+
+
 def test_an_input_threshold_reaches_file_and_accuracy(cli, model, tmp_path):
     out_file = tmp_path / "net.snn"
     plainly = ("convert", model[0], "--data", model[1], "-o", out_file, "--json")

@@ -75,7 +75,9 @@ def network_stages(source: Source, folder: Path) -> list[Stage]:
     golden, results = folder / "golden.json", folder / "golden.npz"
     options = asdict(source.options.source)
     knobs = options | asdict(source.options.conversion)
-    float_knobs = {name: value for name, value in knobs.items() if name != "weight_bits"}
+    # Only a method that trains for the bits of its weights knows them before they are rounded.
+    rounding = () if source.options.conversion.method == "qcfs" else ("weight_bits", "layer_bits")
+    float_knobs = {name: value for name, value in knobs.items() if name not in rounding}
     files = (*source.model_files, *source.data_files)
 
     def import_(progress: Progress) -> None:

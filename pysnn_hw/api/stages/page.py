@@ -11,6 +11,7 @@ from typing import Any
 from pysnn_hw import __version__
 from pysnn_hw.api.stages.board import BoardWork
 from pysnn_hw.api.stages.network import Source
+from pysnn_hw.config import ConvertOptions
 from pysnn_hw.ir.file import load
 from pysnn_hw.ir.snn import FixedNetwork
 from pysnn_hw.ir.widths import widths
@@ -48,7 +49,7 @@ def read_report(
             ("data", source.dataset.name),
             ("T", str(knobs.timesteps)),
             ("n", str(knobs.levels)),
-            ("weights", f"{knobs.weight_bits} bits"),
+            ("weights", _width(knobs)),
             ("method", knobs.method),
             ("thresholds by", str(net.provenance["calibration"])),
             ("pysnn-hw", __version__),
@@ -74,6 +75,11 @@ def read_report(
         boards=tuple(_board(work) for work in works),
         stage_times=tuple(stage_times),
     )
+
+
+def _width(options: ConvertOptions) -> str:
+    others = ", ".join(f"{name} {bits}" for name, bits in options.layer_bits)
+    return f"{options.weight_bits} bits" + (f" ({others})" if others else "")
 
 
 def _layers(net: FixedNetwork, accuracy: Document, golden: Document) -> tuple[Layer, ...]:

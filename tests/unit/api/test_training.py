@@ -40,6 +40,12 @@ def test_nothing_said_is_what_the_method_does():
     assert training(HYBRID) == HybridTraining()
 
 
+def test_few_bits_of_all_weights_are_trained_for():
+    few = ConvertOptions(method="qcfs", weight_bits=4)
+    assert training(few) == Training(weight_bits=4)
+    assert training(replace(few, layer_bits=(("dense", 8),))) == Training()
+
+
 def test_every_option_arrives():
     trained = ConvertOptions(method="qcfs", epochs=3, learning_rate=2e-3, activity=0.1)
     assert training(trained) == Training(epochs=3, rate=2e-3, activity=0.1)
