@@ -40,13 +40,17 @@ from pysnn_hw.resources import resource
 
 @dataclass(frozen=True)
 class Case:
-    """One design: a bundled model at one setting, on one board."""
+    """One design: a bundled model at one setting, on one board.
+
+    ``target_cycles``: pace that the planner is asked for; by default as fast as is worth its cost.
+    """
 
     model: str
     board: str
     timesteps: int = 1
     levels: int = 4
     weight_bits: int = 8
+    target_cycles: float | None = None
 
 
 CASES = (
@@ -64,10 +68,10 @@ CASES = (
     Case("mnist_small", "hx8k", levels=3, weight_bits=4),
     Case("mnist_small", "icebreaker", levels=3, weight_bits=4),
     Case("mnist_cnn", "tang-nano-9k", weight_bits=4),
-    Case("mnist_cnn", "tang-nano-20k", weight_bits=4),
-    Case("mnist_cnn", "tang-primer-20k", weight_bits=4),
-    Case("mnist_small", "crosslink-nx-evn", levels=3, weight_bits=4),
-    Case("mnist_small", "gatemate-evb", levels=3, weight_bits=4),
+    Case("mnist_small", "tang-nano-20k", 1, 3, 4, target_cycles=4000),
+    Case("mnist_small", "tang-primer-20k", 1, 3, 4, target_cycles=4000),
+    Case("mnist_small", "crosslink-nx-evn", 1, 3, 4, target_cycles=4000),
+    Case("mnist_small", "gatemate-evb", 1, 3, 4, target_cycles=4000),
 )
 RESOURCES = ("lut", "bram", "dsp", "spram")
 TOLERANCE, CYCLE_TOLERANCE = 0.15, 0.05
@@ -88,7 +92,13 @@ def run(case: Case, folder: Path) -> dict[str, object]:
             progress=progress,
         )
         schedule = folder / "schedule.json"
-        planned = plan(network, case.board, output=schedule, progress=progress)
+        planned = plan(
+            network,
+            case.board,
+            target_cycles=case.target_cycles,
+            output=schedule,
+            progress=progress,
+        )
         built = build(
             network, folder / "build", board=case.board, schedule=schedule, progress=progress
         )
