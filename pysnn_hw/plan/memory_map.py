@@ -64,7 +64,7 @@ def _dedicated(net: FixedNetwork, schedule: Schedule, core: CorePlan) -> dict[Pu
 
 def _shared(net: FixedNetwork, schedule: Schedule, core: CorePlan) -> dict[Purpose, int]:
     family, program = schedule.family, layer_program(net, core)
-    width = program.lanes * value_bits(program.spike_range)
+    width = program.lanes * value_bits(program.spike_range) + 1
     bank = memory_cost(family, "block", program.bank_words, program.lanes * program.bits).bram
     return {
         "weights": shared_weights_cost(program, family).bram,

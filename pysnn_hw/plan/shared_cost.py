@@ -23,7 +23,7 @@ def shared_core_cost(program: LayerProgram, lane_kind: LaneKind, family: Family)
     total = total + membrane_cost(
         family, lanes, banks, "block", program.bank_words, program.bits, 1
     )
-    total = total + memory_cost(family, "block", program.spikes.words, lanes * value)
+    total = total + memory_cost(family, "block", program.spikes.words, lanes * value + 1)
     total = total + _walk(program, family, value) + _fire(program, value)
     for layer in program.layers:
         if layer.sends:

@@ -45,7 +45,8 @@ class Collector(wiring.Component):
         There is room for another image.
     filled : Out(1)
         For a cycle: all of an image has been written.
-    write : Out(stream.Signature({address, word}))
+    write : Out(stream.Signature({address, word, some}))
+        ``some``: an event has been placed in the word.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Collector(wiring.Component):
                             {
                                 "address": coordinate_shape(depth),
                                 "word": data.ArrayLayout(unsigned(bits), lanes),
+                                "some": 1,
                             }
                         )
                     )
@@ -134,6 +136,7 @@ class Collector(wiring.Component):
             self.write.valid.eq(taken & (begun | self.free) & ~here),
             self.write.p.address.eq(address),
             Value.cast(self.write.p.word).eq(Mux(fresh, 0, Value.cast(word))),
+            self.write.p.some.eq(~fresh),
         ]
         with m.If(taken & (begun | self.free)):
             m.d.sync += begun.eq(1)

@@ -140,9 +140,11 @@ class SharedCore(wiring.Component):
         m = Module()
         program = self.program
         m.submodules.sequencer = sequencer = LayerSequencer(program)
+        # Each word with a bit that says whether it holds a spike: to find that out as it is read
+        # would take half a cycle, from blocks that lie far from each other.
         m.submodules.spikes = spikes = BlockMemory(
             program.spikes.words,
-            spike_bits(program) * program.lanes,
+            spike_bits(program) * program.lanes + 1,
             family=self.family,
             collides=False,  # what is read was complete before
         )
@@ -161,7 +163,7 @@ class SharedCore(wiring.Component):
             m.d.sync += fetched.eq(spikes.read_data)
         selected = _Word(Signal(name="selected"), Signal.like(scan.entry, reset_less=True))
         m.d.sync += [selected.valid.eq(scan.valid), selected.entry.eq(scan.entry)]
-        emit, spikes_out, residue = self._fire(m, sequencer, selected, word, fetched)
+        emit, spikes_out, residue = self._fire(m, sequencer, selected, word, fetched[:-1])
         self._restore(m, sequencer, emit, residue, banks)
 
         # The spike memory: read by passes, then at firing; written at firing, else from outside.
@@ -171,7 +173,7 @@ class SharedCore(wiring.Component):
         with m.Elif(selected.valid):
             m.d.sync += residual_address.eq(residual_address + 1)
         m.d.comb += [
-            reader.read_data.eq(fetched),
+            Cat(reader.read_data, reader.some).eq(fetched),
             spikes.read_address.eq(Mux(scanning, residual_address, reader.read_address)),
             spikes.read_enable.eq(scanning | reader.read_enable),
         ]
@@ -183,7 +185,7 @@ class SharedCore(wiring.Component):
             m.d.sync += target.eq(target + 1)
         # A cycle behind: no pass or scan begins that soon after the last word.
         address, word = Signal.like(spikes.write_address), Signal.like(spikes.write_data)
-        m.d.comb += [address.eq(target), word.eq(Value.cast(spikes_out))]
+        m.d.comb += [address.eq(target), word.eq(Cat(Value.cast(spikes_out), emit.some))]
         arrived = self._collect(m, sequencer, address, word, kept)
         m.d.sync += spikes.write_enable.eq(arrived | kept)
         m.d.comb += [
@@ -336,9 +338,11 @@ class SharedCore(wiring.Component):
             fire.theta.eq(charge.theta),
         ]
         later = 2 + charge.latency + fire.latency + 1
-        emit = _Word(
+        fires = Cat(fire.spikes[p].any() for p in range(program.lanes))
+        emit = _Emitted(
             delayed(m, selected.valid, later, "emit_valid", flag=True),
             delayed(m, selected.entry, later, "emit_entry"),
+            delayed(m, fires, 1, "fires").any(),
         )
         spikes, residue = (delayed(m, x, 1, "emitted") for x in (fire.spikes, fire.residue))
         return emit, spikes, residue
@@ -369,7 +373,7 @@ class SharedCore(wiring.Component):
             with m.If(collector.write.valid & ~busy):
                 m.d.comb += [
                     address.eq(collector.write.p.address),
-                    word.eq(Value.cast(collector.write.p.word)),
+                    word.eq(Cat(Value.cast(collector.write.p.word), collector.write.p.some)),
                 ]
             writing.append(collector.write.valid)
             busy = busy | collector.write.valid
@@ -382,7 +386,6 @@ class SharedCore(wiring.Component):
     def _send(self, m, sequencer, scan, emit, spikes):
         """Spikes of layers that send leave as events."""
         entry = emit.entry
-        some = entry.end | spikes.as_value().any()
         room = []
         for k, (number, serializer) in enumerate(zip(self.senders, self.serializers, strict=True)):
             m.submodules[f"serializer_{k}"] = serializer
@@ -398,7 +401,7 @@ class SharedCore(wiring.Component):
             valid = Signal(name=f"send_valid_{k}")
             word = Signal(serializer.i_layout, name=f"send_{k}", reset_less=True)
             m.d.sync += [
-                valid.eq(emit.valid & some & (sequencer.number == number)),
+                valid.eq(emit.valid & (entry.end | emit.some) & (sequencer.number == number)),
                 Value.cast(word).eq(0),
             ]
             with m.If(entry.end):
@@ -421,6 +424,13 @@ class _Word:
 
     valid: Value
     entry: data.View
+
+
+@dataclass(frozen=True)
+class _Emitted(_Word):
+    """A word that has fired, and whether one of its neurons did."""
+
+    some: Value
 
     @property
     def keep(self) -> Value:

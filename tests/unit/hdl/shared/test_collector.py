@@ -47,7 +47,9 @@ def test_words_lie_in_order_whatever_is_silent(shape, timesteps, writes):
             if ready and ctx.get(dut.write.valid):
                 assert free
                 word = ctx.get(dut.write.p.word)
-                memory[int(ctx.get(dut.write.p.address))] = [int(word[p]) for p in range(lanes)]
+                values = [int(word[p]) for p in range(lanes)]
+                memory[int(ctx.get(dut.write.p.address))] = values
+                assert ctx.get(dut.write.p.some) == any(values)
             if ctx.get(dut.filled):
                 number = len(seen)
                 start = base + number % COPIES * timesteps * words

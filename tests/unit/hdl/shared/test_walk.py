@@ -33,6 +33,7 @@ class Both(wiring.Component):
                 "read_address",
                 "read_enable",
                 "read_data",
+                "some",
             )
         }
         members |= {name: self.walker.signature.members[name] for name in ("valid", "step", "done")}
@@ -50,7 +51,7 @@ class Both(wiring.Component):
             self.walker.descriptor.eq(self.descriptor),
             self.reader.descriptor.eq(self.descriptor),
         ]
-        for name in ("start", "source", "read_data"):
+        for name in ("start", "source", "read_data", "some"):
             m.d.comb += getattr(self.reader, name).eq(getattr(self, name))
         for name in ("read_address", "read_enable"):
             m.d.comb += getattr(self, name).eq(getattr(self.reader, name))
@@ -123,6 +124,7 @@ def test_every_step_of_every_pass(shape, banks, pauses, lanes):
             found, done, taken = [], False, 0
             while not done:
                 ctx.set(dut.read_data, fetched)
+                ctx.set(dut.some, fetched != 0)
                 ctx.set(dut.pause, draw.random() < pauses)
                 if ctx.get(dut.read_enable):
                     fetched, data = data, memory.get(ctx.get(dut.read_address), 0)
