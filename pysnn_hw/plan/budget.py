@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from pysnn_hw.ir.snn import FixedNetwork
 from pysnn_hw.plan.board import Board
-from pysnn_hw.plan.cost import Cost
+from pysnn_hw.plan.cost import Cost, memory_cost
+from pysnn_hw.plan.memory import Family
 from pysnn_hw.plan.network_cost import network_cost
 from pysnn_hw.plan.schedule import Schedule
 
@@ -15,14 +17,17 @@ RESOURCES = ("lut", "bram", "dsp", "spram")
 """Fields of `Cost` that a board has a limit for; flip-flops come with LUTs."""
 
 LINK_COST = {
-    "ecp5": Cost(lut=1200, ff=700, bram=1),
-    "gatemate": Cost(lut=2300, ff=900, bram=3),
-    "gowin": Cost(lut=1550, ff=900, bram=3),
-    "ice40": Cost(lut=1250, ff=900, bram=4),
-    "nexus": Cost(lut=1200, ff=700, bram=3),
+    "ecp5": Cost(lut=1200, ff=700),
+    "gatemate": Cost(lut=2300, ff=900, bram=2),
+    "gowin": Cost(lut=1550, ff=900),
+    "ice40": Cost(lut=1250, ff=900, bram=2),
+    "nexus": Cost(lut=1200, ff=700),
     "xilinx7": Cost(lut=1200, ff=900, bram=3),
 }
-"""Host link and clock crossings."""
+"""Host link and clock crossings, but for the buffer of what is received."""
+
+REQUEST_BYTES = 4
+"""Header and checksum of a request that brings an image over a UART."""
 
 BOOT_COST = {
     "ecp5": Cost(),
@@ -112,16 +117,26 @@ def shortfalls(board: Board, cost: Cost) -> tuple[Shortfall, ...]:
     return tuple(result)
 
 
-def surroundings_cost(schedule: Schedule) -> Cost:
+def link_cost(net: FixedNetwork, family: Family) -> Cost:
+    """What brings images of ``net`` to an accelerator, and its scores away."""
+    if family == "xilinx7":  # streams of a processor
+        return LINK_COST[family]
+    low, high = net.input.minimum, net.input.maximum
+    narrow = 0 <= low <= high <= 255 or -128 <= low <= high <= 127
+    request = math.prod(net.input.shape) * (1 if narrow else 2) + REQUEST_BYTES
+    return LINK_COST[family] + memory_cost(family, "block", 1 << request.bit_length(), 8)
+
+
+def surroundings_cost(net: FixedNetwork, schedule: Schedule) -> Cost:
     """What stands around an accelerator: link, clock, and what fills its memories."""
     booted = any(i.weight_memory == "spram" for core in schedule.cores for i in core.inputs)
-    link = LINK_COST[schedule.family]
+    link = link_cost(net, schedule.family)
     return link + BOOT_COST[schedule.family] if booted else link
 
 
 def total_cost(net: FixedNetwork, schedule: Schedule) -> Cost:
     """Cost of a schedule with everything around it."""
-    return network_cost(net, schedule, schedule.family) + surroundings_cost(schedule)
+    return network_cost(net, schedule, schedule.family) + surroundings_cost(net, schedule)
 
 
 def share(board: Board, cost: Cost) -> float:

@@ -113,9 +113,9 @@ def weights_cost(family: Family, geometry: ProjectionGeometry, kind: str, weight
 
 
 def queue_cost(family: Family, depth: int, event_bits: int) -> Cost:
-    """Memory of an event queue."""
+    """Memory of an event queue; two of its places are registers."""
     in_lutram = family in ("ecp5", "nexus", "xilinx7") and depth <= 64
-    return memory_cost(family, "lut" if in_lutram else "block", depth, event_bits)
+    return memory_cost(family, "lut" if in_lutram else "block", depth - 2, event_bits)
 
 
 def port_cost(

@@ -42,7 +42,7 @@ def block_uses(net: FixedNetwork, schedule: Schedule) -> tuple[BlockUse, ...]:
         rest = unit_cost(net, schedule, core).bram - sum(parts.values())
         found += [BlockUse(core.name, purpose, count) for purpose, count in parts.items()]
         found.append(BlockUse(core.name, "tables", rest))
-    around = outer_cost(net, schedule.family).bram + surroundings_cost(schedule).bram
+    around = outer_cost(net, schedule.family).bram + surroundings_cost(net, schedule).bram
     found.append(BlockUse("", "tables", around))
     return tuple(use for use in found if use.blocks)
 

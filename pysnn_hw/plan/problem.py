@@ -15,9 +15,9 @@ from pysnn_hw.plan.activity import Activity
 from pysnn_hw.plan.board import Board
 from pysnn_hw.plan.budget import (
     BOOT_COST,
-    LINK_COST,
     RESOURCES,
     available,
+    link_cost,
     price,
     share,
     total_cost,
@@ -202,7 +202,7 @@ class Problem:
     def _budget(self, more: Mapping[str, float], *, booted: bool) -> dict[str, float]:
         """What is left for cores."""
         family = self._board.device.family
-        around = outer_cost(self.net, family) + LINK_COST[family]
+        around = outer_cost(self.net, family) + link_cost(self.net, family)
         if booted:
             around = around + BOOT_COST[family]
         return {

@@ -139,7 +139,7 @@ def _choice(
 ) -> Remedy | None:
     """Exact search over the widths of each core: what fits, then the fewest bits taken away."""
     limits = available(board)
-    around = outer_cost(net, schedule.family) + surroundings_cost(schedule)
+    around = outer_cost(net, schedule.family) + surroundings_cost(net, schedule)
     room = np.array([limits[n] - getattr(around, n) for n in RESOURCES], float)
     tables = [_widths(nets, schedule, core) for core in schedule.cores]
     fronts = [(np.zeros((1, 1 + len(RESOURCES))), np.zeros((1, 0), np.int64))]

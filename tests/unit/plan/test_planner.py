@@ -126,7 +126,7 @@ def test_the_cheapest_design_is_that_of_all_designs(name, luts, bram):
 
     every = list(chains((0, False)))
     assert len(every) > 50
-    around = surroundings_cost(problem.smallest()) + outer_cost(net, board.device.family)
+    around = surroundings_cost(net, problem.smallest()) + outer_cost(net, board.device.family)
     limits, costs = available(board), {}
     for options in every:
         costs[options] = sum((o.cost for o in options), around)
