@@ -138,7 +138,7 @@ def port_cost(
 
 _LUT_SHARE = {
     "ecp5": 1.0,
-    "gatemate": 1.9,
+    "gatemate": 1.5,
     "gowin": 1.25,
     "ice40": 1.2,
     "nexus": 1.0,

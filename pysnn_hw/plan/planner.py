@@ -16,6 +16,9 @@ from pysnn_hw.plan.problem import Objective, Problem
 from pysnn_hw.plan.queues import deepened
 from pysnn_hw.plan.remedies import remedies
 
+NEARLY = 1.02
+"""Designs that are worth the same but for this factor: predictions are not better than that."""
+
 
 def plan(
     net: FixedNetwork,
@@ -91,7 +94,12 @@ def _chosen(
         if reached:
             return min(reached, key=lambda p: price(board, p.cost))
         return min(fitting, key=lambda p: p.cycles_per_image)
-    return min(fitting, key=_merit(board, objective))
+    merit = _merit(board, objective)
+    if objective != "balanced":
+        return min(fitting, key=merit)
+    least = min(map(merit, fitting))
+    nearly = [p for p in fitting if merit(p) <= NEARLY * least]
+    return min(nearly, key=lambda p: p.cycles_per_image)
 
 
 def _merit(board: Board, objective: Objective) -> Callable[[Plan], float]:
