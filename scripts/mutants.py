@@ -335,8 +335,8 @@ MUTANTS = (
     Mutant(
         "the newest of two sums on one address is not the one taken",
         "pysnn_hw/hdl/membrane.py",
-        "for is_newest, distance in reversed(found):",
-        "for is_newest, distance in found:",
+        "for is_newest, newest, crossing in reversed(found):",
+        "for is_newest, newest, crossing in found:",
         ("tests/unit/hdl/test_membrane.py",),
     ),
 )

@@ -36,6 +36,17 @@ __all__ = [
 MAX_TRIES = 3
 """Most seeds of the placer that are tried."""
 
+_GIVEN_UP = {
+    "does not fit": (
+        "unable to place cell",
+        "failed to place",
+        "no bels remaining",
+        "unable to find",
+    ),
+    "could be placed but not routed": ("failed to route arc", "failed to find a route for arc"),
+}
+"""What nextpnr's last words say of a design."""
+
 _YOSYS_PROGRESS = r"^\d+\.\d+\. (Executing \w+ pass.*)\.$"
 _NEXTPNR_PROGRESS = (
     r"^Info: (Packing .*|Running .* placer.*|Creating initial.*|Routing\.\.|Running router.*"
@@ -241,7 +252,7 @@ class _Build:
             try:
                 done.append(self.route(netlist, seed))
             except PlanError as error:
-                # A design that nearly fills the device: another start may place it.
+                # Too full or too tangled from here: another start may place and route it.
                 failure = failure or error
                 continue
             if done[-1].report.fmax_of("clk") >= enough_mhz:
@@ -406,10 +417,9 @@ class _Build:
 
 
 def _explained(error: ToolError, board: Board) -> Exception:
-    # nextpnr's words for a device that is too small.
-    for sign in ("Unable to place cell", "failed to place", "no Bels remaining", "unable to find"):
-        if sign.lower() in error.problem.lower():
-            return PlanError(board.title, f"the design does not fit ({error.problem})", error.hint)
+    for outcome, signs in _GIVEN_UP.items():
+        if any(sign in error.problem.lower() for sign in signs):
+            return PlanError(board.title, f"the design {outcome} ({error.problem})", error.hint)
     return error
 
 

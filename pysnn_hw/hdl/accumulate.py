@@ -19,7 +19,7 @@ from pysnn_hw.hdl.walker import TapWalker
 from pysnn_hw.hdl.weights import WeightMemory
 from pysnn_hw.ir.widths import signed_bits
 from pysnn_hw.plan.geometry import ProjectionGeometry, ScanGeometry
-from pysnn_hw.plan.latency import lane_latency
+from pysnn_hw.plan.latency import lane_latency, membrane_hazard, membrane_lead
 from pysnn_hw.plan.memory import Family
 from pysnn_hw.plan.schedule import CorePlan
 
@@ -207,7 +207,7 @@ class Accumulate(wiring.Component):
     def _settle(self, m, arrived, issuing):
         """``settled`` once the pipeline has certainly written its last sum."""
         product = lane_latency(self.plan.lane_kind, self.value_shape.width)
-        depth = WeightMemory.latency + self._select_latency + product + MembraneBank.hazard
+        depth = WeightMemory.latency + self._select_latency + product + membrane_hazard()
         left = Signal(range(depth + 1), init=depth)
         with m.If(~arrived | issuing):
             m.d.sync += left.eq(depth)
@@ -244,8 +244,8 @@ class Accumulate(wiring.Component):
             m.d.sync += [weights.as_value().eq(chosen), value_selected.eq(value)]
             m.d.comb += [lanes.weights.eq(weights), lanes.value.eq(value_selected)]
 
-        # The addend meets its membrane in stage "add", two cycles after the bank's address.
-        lead = WeightMemory.latency + self._select_latency + lanes.latency - 2
+        # The addend meets its membrane in stage "add".
+        lead = WeightMemory.latency + self._select_latency + lanes.latency - membrane_lead()
         valid = delayed(m, step["valid"], lead, "step_valid", flag=True)
         mask = delayed(m, step["mask"], lead, "step_mask")
         selected = []

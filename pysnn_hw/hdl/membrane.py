@@ -6,6 +6,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from pysnn_hw.hdl.block_memory import BlockMemory
+from pysnn_hw.hdl.delay import delayed
+from pysnn_hw.plan.latency import membrane_hazard, membrane_lead
 
 __all__ = ["MembraneBank"]
 
@@ -16,10 +18,12 @@ class MembraneBank(wiring.Component):
     """Accumulates one word of ``lanes`` membranes per cycle, or lets the fire phase scan them.
 
     Accumulate: ``step`` presents an address (stage *read*); the memory answers (*fetch*); the
-    addends, which must arrive two cycles after the address, are added (*add*); the sum is written
-    (*write*). A word read before its last update was written takes the newer value from the
-    pipeline instead: steps closer than four cycles on one address are bypassed, unless the caller
-    proves (``min_distance``) that they do not occur.
+    addends, which must arrive ``lead`` cycles after the address, are added (*add*); the sum is
+    written (*write*). A word read before its last update was written takes the newer value from
+    the pipeline instead: steps closer than ``hazard`` cycles on one address are bypassed, unless
+    the caller proves (``min_distance``) that they do not occur. If the memory is ``far``, the way
+    from its blocks to the adders is a stage of its own (*cross*, before *add*), in which a word
+    meets all sums but the newest.
 
     Scan (``scanning`` high, no step in flight): ``scan_address`` is read whenever ``advance`` is
     high and ``scan_data`` follows two advances later; ``restore`` writes a word back, not the one
@@ -37,6 +41,8 @@ class MembraneBank(wiring.Component):
         ``lut`` or ``block``.
     family
         Device family that block RAM is cut for.
+    far
+        Whether blocks may lie far from the adders, as those of a memory that fills half a device.
 
     Members
     -------
@@ -46,9 +52,6 @@ class MembraneBank(wiring.Component):
     scan_data : Out(ArrayLayout(signed(bits), lanes))
     restore : In(1), restore_address : In(unsigned), restore_data : In(ArrayLayout)
     """
-
-    hazard = 4
-    """Steps at least this many cycles apart need no bypass."""
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class MembraneBank(wiring.Component):
         min_distance: int,
         kind: str,
         family: str = "ecp5",
+        far: bool = False,
     ):
         if kind not in _STYLE:
             raise ValueError(f"kind must be one of {', '.join(_STYLE)}, not {kind!r}")
@@ -67,7 +71,8 @@ class MembraneBank(wiring.Component):
             raise ValueError(f"min_distance must be at least 1, not {min_distance!r}")
         self.depth, self.lanes, self.bits = depth, lanes, bits
         self.addend_bits, self.min_distance, self.kind = addend_bits, min_distance, kind
-        self.family = family
+        self.family, self.far = family, far
+        self.lead, self.hazard = membrane_lead(far=far), membrane_hazard(far=far)
         self.word = data.ArrayLayout(signed(bits), lanes)
         address = unsigned(max(1, (depth - 1).bit_length()))
         super().__init__(
@@ -96,7 +101,7 @@ class MembraneBank(wiring.Component):
             collides=False,
         )
         step_pipe = [(self.step, self.step_address)]
-        for name in ("fetch", "add", "write"):
+        for name in ("fetch", *(("cross",) if self.far else ()), "add", "write"):
             step = Signal(name=f"{name}_step")
             address = Signal.like(self.step_address, name=f"{name}_address", reset_less=True)
             m.d.sync += [step.eq(step_pipe[-1][0]), address.eq(step_pipe[-1][1])]
@@ -108,18 +113,18 @@ class MembraneBank(wiring.Component):
         total = Signal(self.word, reset_less=True)
         sums, found = [total], []
         bypassed = range(self.min_distance, self.hazard)
-        for distance in range(2, self.hazard if bypassed else 0):
+        for distance in range(2, self.hazard - self.far if bypassed else 0):
             older = Signal(self.word, name=f"total_{distance}", reset_less=True)
             m.d.sync += older.eq(sums[-1])
             sums.append(older)
         for distance in bypassed:
             ahead, address = step_pipe[distance]
-            in_fetch, in_add = Signal(name=f"fetch_{distance}"), Signal(name=f"add_{distance}")
-            m.d.sync += [
-                in_fetch.eq(ahead & (address == self.step_address)),
-                in_add.eq(in_fetch),
-            ]
-            found.append((in_add, distance))
+            in_fetch = Signal(name=f"fetch_{distance}")
+            m.d.sync += in_fetch.eq(ahead & (address == self.step_address))
+            # In stage "cross" all sums but the newest are there.
+            crossing = self.far and distance > 1
+            met = delayed(m, in_fetch, self.lead - 1 - crossing, f"met_{distance}", flag=True)
+            found.append((met, sums[distance - 1 - crossing], crossing))
 
         moving = Signal()
         operand = Signal(self.word, reset_less=True)
@@ -131,15 +136,16 @@ class MembraneBank(wiring.Component):
         ]
         with m.If(moving):
             m.d.sync += operand.as_value().eq(mem.read_data)
-        base = Signal(self.word)
-        m.d.comb += base.eq(operand)
-        for is_newest, distance in reversed(found):
+        newer, base = Signal(self.word), Signal(self.word)
+        crossed = delayed(m, newer, self.lead - 2, "crossed")
+        m.d.comb += [newer.eq(operand), base.eq(crossed)]
+        for is_newest, newest, crossing in reversed(found):
             with m.If(is_newest):
-                m.d.comb += base.eq(sums[distance - 1])
+                m.d.comb += (newer if crossing else base).eq(newest)
         for lane in range(self.lanes):
             m.d.sync += total[lane].eq(base[lane] + self.addends[lane])
 
-        write_step, write_address = step_pipe[3]
+        write_step, write_address = step_pipe[-1]
         m.d.comb += [
             mem.write_enable.eq(Mux(self.scanning, self.restore, write_step)),
             mem.write_address.eq(Mux(self.scanning, self.restore_address, write_address)),

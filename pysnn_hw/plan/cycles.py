@@ -20,6 +20,7 @@ from pysnn_hw.plan.latency import (
     core_value_range,
     fire_latency,
     lane_latency,
+    membrane_hazard,
     scanned_below,
     shared_scan_depth,
     value_bits,
@@ -49,8 +50,8 @@ SCAN_READ = 5
 ENCODER_DEPTH = {"constant": 3, "bernoulli": 5, "events": 2}
 """Stages of each encoder."""
 
-WEIGHT_AND_HAZARD = 6
-"""`WeightMemory.latency` + `MembraneBank.hazard`."""
+WEIGHT_AND_HAZARD = 2 + membrane_hazard()
+"""`WeightMemory.latency` + that of `MembraneBank`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,16 @@ def lane_latency(kind: str, bits: int) -> int:
     return max(1, (bits - 1).bit_length()) if kind == "lut" else 1
 
 
+def membrane_lead(*, far: bool = False) -> int:
+    """Cycles from a step's address to its addends, see `MembraneBank`."""
+    return 2 + far
+
+
+def membrane_hazard(*, far: bool = False) -> int:
+    """Cycles from a step's address until its sum is certainly read, see `MembraneBank`."""
+    return membrane_lead(far=far) + 2
+
+
 def fire_latency(population: Population, *, clamp: bool) -> int:
     """Stages from a charged membrane to its spike.
 

@@ -15,7 +15,7 @@ from numba import njit
 
 from pysnn_hw.ir.snn import Array
 from pysnn_hw.plan.activity import Activity, CoreCycles, mean_events, mean_sending
-from pysnn_hw.plan.latency import lane_latency, shared_scan_depth, value_bits
+from pysnn_hw.plan.latency import lane_latency, membrane_hazard, shared_scan_depth, value_bits
 from pysnn_hw.plan.layers import AccumulatePass, LayerProgram
 from pysnn_hw.plan.schedule import LaneKind
 from pysnn_hw.plan.tokens import part_lanes
@@ -170,8 +170,8 @@ def _drain(program: LayerProgram, lane_kind: str) -> int:
     return WEIGHTS_TURN_AND_HAZARD + product + 1
 
 
-WEIGHTS_TURN_AND_HAZARD = 9
-"""`DeepWeightMemory.latency` + `WeightTurner.latency` + `MembraneBank.hazard`."""
+WEIGHTS_TURN_AND_HAZARD = 5 + membrane_hazard(far=True)
+"""`DeepWeightMemory.latency` + `WeightTurner.latency` + that of `MembraneBank`."""
 
 
 @njit(cache=True)

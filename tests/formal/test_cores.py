@@ -21,7 +21,6 @@ from amaranth.hdl import Cat, Signal, Value
 
 from pysnn_hw.hdl.accumulate import Accumulate
 from pysnn_hw.hdl.core import FireCore
-from pysnn_hw.hdl.membrane import MembraneBank
 from pysnn_hw.hdl.readout_core import ReadoutCore
 from pysnn_hw.hdl.shared.core import SharedCore
 from pysnn_hw.hdl.shared.turn import WeightTurner
@@ -35,7 +34,7 @@ from pysnn_hw.plan.geometry import (
     ScanGeometry,
     projection_geometry,
 )
-from pysnn_hw.plan.latency import fire_latency, lane_latency
+from pysnn_hw.plan.latency import fire_latency, lane_latency, membrane_hazard, membrane_lead
 from tests.formal.harness import Harness, stands, transfer
 from tests.formal.prove import mutant, run
 from tests.formal.small import layers, spec
@@ -51,13 +50,16 @@ def _delays(h: Harness, signal: Any, count: int, name: str) -> list[Signal]:
     return found
 
 
-def _banks_at_rest(h: Harness, prefix: str, banks: int, chain: list[Signal], lead: int) -> None:
+def _banks_at_rest(
+    h: Harness, prefix: str, banks: int, chain: list[Signal], lead: int, hazard: int
+) -> None:
     """While a bank is scanned, no step is in it; it steps for nothing but what was issued."""
     for b in range(banks):
         at = f"{prefix}.bank_{b}"
-        steps = _delays(h, h.view(f"{at}.step"), MembraneBank.hazard - 1, f"step_{b}")
+        steps = _delays(h, h.view(f"{at}.step"), hazard - 1, f"step_{b}")
         h.claim(~(h.view(f"{at}.scanning") & Cat(*steps).any()))
-        h.claim(~steps[0] | chain[lead])
+        for step, issued in zip(steps, chain[lead:], strict=True):
+            h.claim(~step | issued)
 
 
 def _core(name: str, *, readout: bool = False, **options: Any) -> Harness:
@@ -68,13 +70,13 @@ def _core(name: str, *, readout: bool = False, **options: Any) -> Harness:
     for k in range(len(acc.synapses)):
         h.assume(stands(h, getattr(h.dut, f"i_{k}")))
     product = lane_latency(acc.plan.lane_kind, acc.value_shape.width)
-    lead = WeightMemory.latency + (len(acc.synapses) > 1) + product - 2
-    chain = _delays(h, h.view("dut.accumulate.issue"), lead + MembraneBank.hazard - 1, "issue")
+    lead = WeightMemory.latency + (len(acc.synapses) > 1) + product - membrane_lead()
+    chain = _delays(h, h.view("dut.accumulate.issue"), lead + membrane_hazard() - 1, "issue")
     banks = acc.scan_geometry.banks
-    _banks_at_rest(h, "dut.accumulate", banks[0] * banks[1], chain, lead)
+    _banks_at_rest(h, "dut.accumulate", banks[0] * banks[1], chain, lead, membrane_hazard())
 
     # A core leaves its accumulate phase when the last step has left the pipeline.
-    depth = lead + MembraneBank.hazard + 2
+    depth = lead + membrane_lead() + membrane_hazard()
     enable, left = (
         h.view("dut.accumulate.enable"),
         h.view("dut.accumulate.left", depth.bit_length()),
@@ -134,9 +136,10 @@ def _shared(**options: Any) -> Harness:
     for wire in ("sequencer.fired", "sequencer.available", "fetched"):
         h.cut(f"dut.{wire}")
     lanes = h.dut.lanes.latency
-    lead = 1 + DeepWeightMemory.latency + WeightTurner.latency + lanes - 2
-    chain = _delays(h, h.view("dut.walker.valid"), lead + MembraneBank.hazard - 1, "step")
-    _banks_at_rest(h, "dut", program.banks, chain, lead)
+    lead = 1 + DeepWeightMemory.latency + WeightTurner.latency + lanes - membrane_lead(far=True)
+    hazard = membrane_hazard(far=True)
+    chain = _delays(h, h.view("dut.walker.valid"), lead + hazard - 1, "step")
+    _banks_at_rest(h, "dut", program.banks, chain, lead, hazard)
 
     # From the reader to the walker nothing follows the end of a pass.
     def at(wire: str) -> Signal:
@@ -168,7 +171,7 @@ def _shared(**options: Any) -> Harness:
     # A core leaves a pass when the last step has left the pipeline.
     accumulate, states = 10, 4
     accumulating = h.view("dut.sequencer.fsm_state", states) == accumulate
-    draining, depth = at("draining"), lead + MembraneBank.hazard + 2
+    draining, depth = at("draining"), lead + membrane_lead(far=True) + hazard
     left = h.view("dut.left", depth.bit_length())
     h.lemma(~(behind | chain[0]) | (accumulating & ~draining))
     h.lemma(~draining | (accumulating & (left != 0)))
@@ -210,7 +213,7 @@ def _walk(component: Any = TapWalker, *, setting: str, **options: Any) -> Harnes
     bits, banks = len(o.p.address[0]), len(o.p.address)
     address = Signal(bits)
     m.d.comb += address.eq(AnyConst(bits))
-    promised = min(groups, MembraneBank.hazard)
+    promised = min(groups, membrane_hazard())
     for b in range(banks):
         hit = transfer(o) & o.p.mask[b] & (o.p.address[b] == address)
         hits = _delays(h, hit, promised - 1, f"hit_{b}")

@@ -22,7 +22,8 @@ from tests.poisoned import PoisonedMemory
 pytestmark = pytest.mark.formal
 
 BITS, ADDEND_BITS = 4, 3
-INDUCTION, REACH = 5, 12
+INDUCTION, REACH = 5, 14
+EVERY = [(far, d) for far in (False, True) for d in range(1, 5 + far)]
 SMALL: dict[str, Any] = {"depth": 2, "lanes": 1, "lemmas": False}  # enough to go wrong
 
 
@@ -39,6 +40,7 @@ def _bank(
     promised: int | None = None,
     depth: int = 4,
     lanes: int = 2,
+    far: bool = False,
     **options: Any,
 ) -> Harness:
     """A bank built for ``min_distance`` whose steps are ``promised`` (default: the same) apart."""
@@ -49,6 +51,7 @@ def _bank(
         addend_bits=ADDEND_BITS,
         min_distance=min_distance,
         kind="block",
+        far=far,
     )
     h = Harness(bank, **options)
     m = h.module
@@ -56,8 +59,8 @@ def _bank(
     m.d.comb += address.eq(AnyConst(len(address)))
 
     # hits[k]: the step k cycles ago was onto the address
-    hits = [Signal(name=f"hit_{k}") for k in range(5)]
-    steps = [Signal(name=f"step_{k}") for k in range(4)]
+    hits = [Signal(name=f"hit_{k}") for k in range(bank.hazard + 1)]
+    steps = [Signal(name=f"step_{k}") for k in range(bank.hazard)]
     m.d.comb += [steps[0].eq(bank.step), hits[0].eq(bank.step & (bank.step_address == address))]
     m.d.sync += [new.eq(old) for pipe in (hits, steps) for old, new in pairwise(pipe)]
     for distance in range(1, min_distance if promised is None else promised):
@@ -70,7 +73,7 @@ def _bank(
     stored = [Signal(signed(BITS), name=f"stored_{lane}") for lane in range(lanes)]
     for lane in range(lanes):
         m.d.sync += stored[lane].eq(added[lane])
-        with m.If(hits[2]):
+        with m.If(hits[bank.lead]):
             m.d.sync += added[lane].eq(added[lane] + bank.addends[lane])
         with m.If(restored):
             m.d.sync += [
@@ -95,7 +98,7 @@ def _bank(
             m.d.comb += word.eq(h.view(f"dut.memory.slice_0[{k}]", BITS * lanes))
     h.lemma(word == Cat(*stored))
     h.lemma(~fetched | (h.view("dut.read_data", BITS * lanes) == fetched_word))
-    h.lemma(~hits[3] | (h.view("dut.total", BITS * lanes) == Cat(*added)))
+    h.lemma(~hits[bank.lead + 1] | (h.view("dut.total", BITS * lanes) == Cat(*added)))
 
     if min_distance == bank.hazard:
         h.lemma(~(hits[1] & h.view("dut.memory.collided")))
@@ -107,22 +110,26 @@ def _bank(
     return h
 
 
-@pytest.mark.parametrize("min_distance", [1, 2, 3, 4])
-def test_no_update_is_lost_at_any_distance(min_distance: int, tmp_path: Path) -> None:
-    harness = _bank(min_distance=min_distance)
+@pytest.mark.parametrize(("far", "min_distance"), EVERY)
+def test_no_update_is_lost_at_any_distance(far: bool, min_distance: int, tmp_path: Path) -> None:
+    harness = _bank(min_distance=min_distance, far=far)
     verdict = run(harness, tmp_path, mode="prove", depth=INDUCTION)
     assert verdict.status == "PASS", verdict.log
 
 
-@pytest.mark.parametrize("min_distance", [1, 4])
-def test_proof_speaks_of_close_steps_and_scans(min_distance: int, tmp_path: Path) -> None:
-    verdict = run(_bank(min_distance=min_distance), tmp_path, mode="cover", depth=REACH)
+@pytest.mark.parametrize(("far", "min_distance"), [(False, 1), (False, 4), (True, 1), (True, 5)])
+def test_proof_speaks_of_close_steps_and_scans(
+    far: bool, min_distance: int, tmp_path: Path
+) -> None:
+    verdict = run(_bank(min_distance=min_distance, far=far), tmp_path, mode="cover", depth=REACH)
     assert verdict.status == "PASS", verdict.log
 
 
-@pytest.mark.parametrize("min_distance", [2, 3, 4])
-def test_steps_closer_than_promised_are_refuted(min_distance: int, tmp_path: Path) -> None:
-    harness = _bank(min_distance=min_distance, promised=min_distance - 1, **SMALL)
+@pytest.mark.parametrize(("far", "min_distance"), [c for c in EVERY if c[1] > 1])
+def test_steps_closer_than_promised_are_refuted(
+    far: bool, min_distance: int, tmp_path: Path
+) -> None:
+    harness = _bank(min_distance=min_distance, promised=min_distance - 1, far=far, **SMALL)
     verdict = run(harness, tmp_path, mode="bmc", depth=REACH)
     assert verdict.status == "FAIL", verdict.log
 
@@ -130,13 +137,16 @@ def test_steps_closer_than_promised_are_refuted(min_distance: int, tmp_path: Pat
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("hazard = 4", "hazard = 3"),
+        ("range(self.min_distance, self.hazard)", "range(self.min_distance, self.hazard - 1)"),
         ("reversed(found)", "found"),  # the oldest sum wins
+        ("self.far and distance > 1", "self.far"),
+        ("self.lead - 1 - crossing, f", "self.lead - 1, f"),
+        ("sums[distance - 1 - crossing]", "sums[min(distance, len(sums)) - 1]"),
         ("ahead & (address", "(address"),
         ("with m.If(moving):", "with m.If(1):"),
     ],
 )
 def test_broken_bank_is_refuted(old: str, new: str, tmp_path: Path) -> None:
-    harness = _bank(mutant(MembraneBank, old, new), min_distance=1, **SMALL)
+    harness = _bank(mutant(MembraneBank, old, new), min_distance=1, far=True, **SMALL)
     verdict = run(harness, tmp_path, mode="bmc", depth=REACH)
     assert verdict.status == "FAIL", verdict.log

@@ -28,7 +28,7 @@ from pysnn_hw.hdl.shared.weights import DeepWeightMemory
 from pysnn_hw.hdl.shared.word_queue import WordQueue
 from pysnn_hw.hdl.skid import SkidBuffer
 from pysnn_hw.ir.widths import signed_bits
-from pysnn_hw.plan.latency import shared_scan_depth
+from pysnn_hw.plan.latency import membrane_hazard, membrane_lead, shared_scan_depth
 from pysnn_hw.plan.layers import COPIES, LayerProgram
 from pysnn_hw.plan.memory import Family
 from pysnn_hw.plan.schedule import LaneKind
@@ -70,10 +70,11 @@ class SharedCore(wiring.Component):
     A layer's membranes begin at zero: what it starts from, its bias and what comes from neuron to
     neuron are added as it fires, and after its last timestep zeros are written back.
 
-    Stages of a step: *issue*, *weights* (3), *turn* (`WeightTurner`), *multiply* (`Lanes`), *add*,
-    *write*. Stages of a scanned word: `LayerScan`, *select* (its address, instead of a step's),
-    membrane read (3), *charge* (`Charge`), `FirePipeline`, *emit*, *send*. Nothing of this ever
-    stalls: a word is scanned only when the `WordQueue` behind has room for it.
+    Stages of a step: *issue*, *weights* (`DeepWeightMemory`), *turn* (`WeightTurner`), *multiply*
+    (`Lanes`), *add*, *write* (`MembraneBank`, ``far``). Stages of a scanned word: `LayerScan`,
+    *select* (its address, instead of a step's), membrane read (3), *charge* (`Charge`),
+    `FirePipeline`, *emit*, *send*. Nothing of this ever stalls: a word is scanned only when the
+    `WordQueue` behind has room for it.
 
     Parameters
     ----------
@@ -218,7 +219,7 @@ class SharedCore(wiring.Component):
         m.d.sync += [valid.eq(walker.valid), step.eq(walker.step)]
         # Accumulated once the pipeline has certainly written its last sum.
         depth = DeepWeightMemory.latency + self._turner.latency + self.lanes.latency
-        depth += MembraneBank.hazard + 1
+        depth += membrane_hazard(far=True) + 1
         left = Signal(range(depth + 1))
         draining, holding = (Signal(name=name) for name in ("draining", "holding"))
         with m.If(walker.done):
@@ -256,8 +257,8 @@ class SharedCore(wiring.Component):
             self.lanes.weights.as_value().eq(Value.cast(turner.banked)),
             self.lanes.value.eq(delayed(m, step.value, lag + turner.latency, "value")),
         ]
-        # The addend meets its membrane in stage "add", two cycles after the bank's address.
-        lead = lag + turner.latency + self.lanes.latency - 2
+        # The addend meets its membrane in stage "add".
+        lead = lag + turner.latency + self.lanes.latency - membrane_lead(far=True)
         valid = delayed(m, valid, lead, "step_valid", flag=True)
         mask = delayed(m, step.mask, lead, "step_mask")
         banks = []
@@ -270,6 +271,7 @@ class SharedCore(wiring.Component):
                 min_distance=1,
                 kind="block",
                 family=self.family,
+                far=True,
             )
             # One register for both: memory blocks lie far from each other.
             ahead = delayed(m, step.address[b], lead - 1, f"step_address_{b}")

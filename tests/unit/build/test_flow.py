@@ -71,6 +71,18 @@ def test_a_full_device_is_named(words):
     assert isinstance(error, PlanError)
     assert board.title in str(error)
     assert "does not fit" in str(error)
+
+
+def test_a_design_without_a_way_for_every_wire_is_tried_again():
+    words = "ERROR: Failed to route arc 2.0 of net 'n', from X141Y63/OUT to X137Y61/IN."
+    board = load_board("gatemate-evb")
+    error = _explained(ToolError("nextpnr-himbaechel-gatemate", words, "its log is x.log"), board)
+    assert isinstance(error, PlanError)  # what `route_until` tries again
+    assert "could be placed but not routed" in str(error)
+
+
+def test_other_last_words_stay_what_they_are():
+    board = load_board("icebreaker")
     other = ToolError("nextpnr-ice40", "out of memory", "")
     assert _explained(other, board) is other
 

@@ -19,7 +19,7 @@ def _poisoned(monkeypatch):
     monkeypatch.setattr("pysnn_hw.hdl.membrane.BlockMemory", PoisonedMemory)
 
 
-def _bank(depth: int, min_distance: int) -> MembraneBank:
+def _bank(depth: int, min_distance: int, *, far: bool = False) -> MembraneBank:
     return MembraneBank(
         depth=depth,
         lanes=LANES,
@@ -27,6 +27,7 @@ def _bank(depth: int, min_distance: int) -> MembraneBank:
         addend_bits=ADDEND_BITS,
         min_distance=min_distance,
         kind="block",
+        far=far,
     )
 
 
@@ -36,7 +37,7 @@ def _steps(rng: random.Random, depth: int, count: int, min_distance: int):
     for _ in range(count):
         address: int | None = None
         if rng.random() < 0.6:
-            clashing = [a for a in recent[-6:] if a is not None]
+            clashing = [a for a in recent[-7:] if a is not None]
             again = clashing and rng.random() < 0.7
             address = rng.choice(clashing) if again else rng.randrange(depth)
             if min_distance > 1 and address in recent[-(min_distance - 1) :]:
@@ -45,12 +46,13 @@ def _steps(rng: random.Random, depth: int, count: int, min_distance: int):
         yield address, [rng.randint(-128, 127) for _ in range(LANES)]
 
 
-@pytest.mark.parametrize("min_distance", [1, 2, 3, 4])
+@pytest.mark.parametrize("far", [False, True])
+@pytest.mark.parametrize("min_distance", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("depth", [1, 5])
-def test_sums_are_exact_at_every_distance(depth: int, min_distance: int) -> None:
+def test_sums_are_exact_at_every_distance(depth: int, min_distance: int, far: bool) -> None:
     if depth < min_distance:
         depth = min_distance
-    dut = _bank(depth, min_distance)
+    dut = _bank(depth, min_distance, far=far)
     rng = random.Random(depth * 10 + min_distance)
     steps = list(_steps(rng, depth, 200, min_distance))
     want = [[0] * LANES for _ in range(depth)]
@@ -62,14 +64,14 @@ def test_sums_are_exact_at_every_distance(depth: int, min_distance: int) -> None
         distances.add(now - last_seen.get(address, -99))
         last_seen[address] = now
         want[address] = [v + a for v, a in zip(want[address], addends, strict=True)]
-    assert set(range(min_distance, 6)) <= distances, "stimulus misses a distance"
+    assert set(range(min_distance, 7)) <= distances, "stimulus misses a distance"
     assert min(distances) >= min_distance
     got: list[list[int]] = []
 
     async def bench(ctx) -> None:
-        # The addends of a step follow its address by two cycles.
-        pipe = [[0] * LANES, [0] * LANES]
-        for address, addends in [*steps, *[(None, [0] * LANES)] * MembraneBank.hazard]:
+        # The addends of a step follow its address.
+        pipe = [[0] * LANES] * dut.lead
+        for address, addends in [*steps, *[(None, [0] * LANES)] * dut.hazard]:
             ctx.set(dut.step, address is not None)
             ctx.set(dut.step_address, address or 0)
             ctx.set(dut.addends, pipe.pop(0))
