@@ -160,8 +160,7 @@ class SharedCore(wiring.Component):
         m.d.sync += scanning.eq(sequencer.scanning)
         word, banks = self._compute(m, scanning, scan, step)
         fetched = Signal(spikes.width, reset_less=True)
-        with m.If(spikes.read_enable):
-            m.d.sync += fetched.eq(spikes.read_data)
+        m.d.sync += fetched.eq(spikes.read_data)
         selected = _Word(Signal(name="selected"), Signal.like(scan.entry, reset_less=True))
         m.d.sync += [selected.valid.eq(scan.valid), selected.entry.eq(scan.entry)]
         emit, spikes_out, residue = self._fire(m, sequencer, selected, word, fetched[:-1])
@@ -176,7 +175,7 @@ class SharedCore(wiring.Component):
         m.d.comb += [
             Cat(reader.read_data, reader.some).eq(fetched),
             spikes.read_address.eq(Mux(scanning, residual_address, reader.read_address)),
-            spikes.read_enable.eq(scanning | reader.read_enable),
+            spikes.read_enable.eq(1),
         ]
         kept = emit.keep & sequencer.layer.keeps
         target = Signal.like(sequencer.target, reset_less=True)

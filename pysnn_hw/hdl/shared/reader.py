@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Reads the spikes of one projection's source, word by word, and what each word touches."""
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from pysnn_hw.hdl.block_memory import BlockMemory
+from pysnn_hw.hdl.read_hold import ReadHold
 from pysnn_hw.hdl.shared.layouts import (
     pass_layout,
     spike_bits,
@@ -49,9 +50,9 @@ class SpikeReader(wiring.Component):
     -------
     start : In(1), descriptor : In(pass_layout), source : In(unsigned)
         The pass, and the address of its first word, which holds for this timestep and image.
-    read_address : Out(unsigned), read_enable : Out(1), read_data : In, some : In(1)
-        Port of the spike memory, whose words come two advances after their addresses, with a bit
-        that is high if one of its spikes is not zero.
+    read_address : Out(unsigned), read_data : In, some : In(1)
+        Port of the spike memory, whose words come two cycles after their addresses (they wait
+        here, see `ReadHold`), with a bit that is high if one of its spikes is not zero.
     o : Out(stream.Signature(touched_layout))
     """
 
@@ -65,7 +66,6 @@ class SpikeReader(wiring.Component):
                 "descriptor": In(self.descriptor_layout),
                 "source": In(address),
                 "read_address": Out(address),
-                "read_enable": Out(1),
                 "read_data": In(spike_bits(program) * program.lanes),
                 "some": In(1),
                 "o": Out(stream.Signature(touched_layout(program))),
@@ -139,7 +139,10 @@ class SpikeReader(wiring.Component):
             ]
 
         # Stage "read".
-        m.d.comb += [self.read_address.eq(address), self.read_enable.eq(advance)]
+        m.d.comb += self.read_address.eq(address)
+        m.submodules.hold = hold = ReadHold(len(self.read_data) + 1)
+        m.d.comb += [hold.advance.eq(advance), hold.fetched.eq(Cat(self.read_data, self.some))]
+        values, some = hold.word[:-1], hold.word[-1]
         y_data = self._table(m, "y", y_layout(program), y_row, advance)
         x_data = self._table(m, "x", x_layout(program), x_row, advance)
         carried = data.StructLayout(
@@ -166,13 +169,13 @@ class SpikeReader(wiring.Component):
 
         # Stage "sum".
         touch = self.o.p.touch
-        matters = self.some & (y_entry.steps != 0) & (x_entry.steps != 0)
+        matters = some & (y_entry.steps != 0) & (x_entry.steps != 0)
         m.d.comb += advance.eq(~self.o.valid | self.o.ready)
         with m.If(advance):
             m.d.sync += [
                 self.o.valid.eq(fetch.valid & (fetch.end | matters)),
                 self.o.p.end.eq(fetch.end),
-                Value.cast(self.o.p["values"]).eq(self.read_data),
+                Value.cast(self.o.p["values"]).eq(values),
                 touch.y_valid.eq(y_entry.valid),
                 touch.x_valid.eq(x_entry.valid),
                 touch.turn.eq(y_entry.turn + x_entry.turn),

@@ -31,7 +31,6 @@ class Both(wiring.Component):
                 "descriptor",
                 "source",
                 "read_address",
-                "read_enable",
                 "read_data",
                 "some",
             )
@@ -53,8 +52,7 @@ class Both(wiring.Component):
         ]
         for name in ("start", "source", "read_data", "some"):
             m.d.comb += getattr(self.reader, name).eq(getattr(self, name))
-        for name in ("read_address", "read_enable"):
-            m.d.comb += getattr(self, name).eq(getattr(self.reader, name))
+        m.d.comb += self.read_address.eq(self.reader.read_address)
         for name in ("valid", "step", "done"):
             m.d.comb += Value.cast(getattr(self, name)).eq(getattr(self.walker, name))
         return m
@@ -126,8 +124,7 @@ def test_every_step_of_every_pass(shape, banks, pauses, lanes):
                 ctx.set(dut.read_data, fetched)
                 ctx.set(dut.some, fetched != 0)
                 ctx.set(dut.pause, draw.random() < pauses)
-                if ctx.get(dut.read_enable):
-                    fetched, data = data, memory.get(ctx.get(dut.read_address), 0)
+                fetched, data = data, memory.get(ctx.get(dut.read_address), 0)
                 if ctx.get(dut.valid):
                     s = ctx.get(dut.step)
                     touched = tuple(
