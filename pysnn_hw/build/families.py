@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from pysnn_hw.build.carry_chains import free_carry_inputs
+from pysnn_hw.build.lookup_trees import cut_trees
 from pysnn_hw.build.output_registers import absorb_output_registers
 from pysnn_hw.hdl.clock import PLL_CELL_NAME, PllSettings
 from pysnn_hw.plan.board import Device
@@ -249,6 +250,7 @@ FAMILIES: Mapping[str, Family] = {
         # Once routed, a block counts once in the report, be it half used or whole.
         bram_cells={"CC_BRAM_20K": 1, "CC_BRAM_40K": 2},
         dsp={},
+        refine=cut_trees,
     ),
     "gowin": Family(
         synth=_gowin_synth,
