@@ -78,6 +78,15 @@ class LayerScan(wiring.Component):
         y_base, group_base = Signal.like(entry.bank), Signal.like(entry.bank)
         row, tile, inner = (Signal.like(entry.address, name=n) for n in ("row", "tile", "inner"))
         constant, index = Signal.like(entry.constant), Signal.like(entry.index)
+        # Whether this is the last along an axis: to find it out as the counters move is too late.
+        last_group, last_column, last_row = Signal(), Signal(), Signal()
+
+        def begin_groups():
+            return [group.eq(0), last_group.eq(d.groups == 0), constant.eq(d.constants)]
+
+        def begin_columns():
+            return [x.eq(0), last_column.eq(d.columns == 0)]
+
         m.d.sync += self.valid.eq((running | ending) & self.room)
         with m.If(self.room):
             m.d.sync += [
@@ -93,8 +102,12 @@ class LayerScan(wiring.Component):
             ]
             with m.If(running):
                 m.d.sync += index.eq(index + 1)
-                with m.If(group != d.groups):
-                    m.d.sync += [group.eq(group + 1), constant.eq(constant + 1)]
+                with m.If(~last_group):
+                    m.d.sync += [
+                        group.eq(group + 1),
+                        last_group.eq(group + 1 == d.groups),
+                        constant.eq(constant + 1),
+                    ]
                     with m.If(group_bank != d.group_banks):
                         m.d.sync += [
                             group_bank.eq(group_bank + 1),
@@ -103,18 +116,18 @@ class LayerScan(wiring.Component):
                     with m.Else():
                         m.d.sync += [group_bank.eq(0), group_base.eq(0), inner.eq(inner + 1)]
                 with m.Else():
-                    m.d.sync += [group.eq(0), constant.eq(d.constants)]
+                    m.d.sync += begin_groups()
                     m.d.sync += [group_bank.eq(0), group_base.eq(0), inner.eq(0)]
-                    with m.If(x != d.columns):
-                        m.d.sync += x.eq(x + 1)
+                    with m.If(~last_column):
+                        m.d.sync += [x.eq(x + 1), last_column.eq(x + 1 == d.columns)]
                         with m.If(x_bank != d.x_banks):
                             m.d.sync += x_bank.eq(x_bank + 1)
                         with m.Else():
                             m.d.sync += [x_bank.eq(0), tile.eq(tile + d.tile)]
                     with m.Else():
-                        m.d.sync += [x.eq(0), x_bank.eq(0), tile.eq(0)]
-                        with m.If(y != d.rows):
-                            m.d.sync += y.eq(y + 1)
+                        m.d.sync += [*begin_columns(), x_bank.eq(0), tile.eq(0)]
+                        with m.If(~last_row):
+                            m.d.sync += [y.eq(y + 1), last_row.eq(y + 1 == d.rows)]
                             with m.If(y_bank != d.y_banks):
                                 m.d.sync += [y_bank.eq(y_bank + 1), y_base.eq(y_base + d.y_stride)]
                             with m.Else():
@@ -124,8 +137,11 @@ class LayerScan(wiring.Component):
         with m.If(self.start):
             m.d.sync += [
                 running.eq(1),
-                *(s.eq(0) for s in (y, x, group, index, row, tile, inner)),
+                *begin_groups(),
+                *begin_columns(),
+                y.eq(0),
+                last_row.eq(d.rows == 0),
+                *(s.eq(0) for s in (index, row, tile, inner)),
                 *(s.eq(0) for s in (y_bank, x_bank, group_bank, y_base, group_base)),
-                constant.eq(d.constants),
             ]
         return m
