@@ -33,14 +33,14 @@ class ReadHold(wiring.Component):
         m = Module()
         advanced, earlier = Signal(), Signal()  # one and two cycles ago
         m.d.sync += [advanced.eq(self.advance), earlier.eq(advanced)]
-        # Words of the last two advances, if they came before this cycle.
+        # Words of the last two advances, if they came before this cycle. A word that just came is
+        # chosen by the last multiplexer before each register: it is late.
         older, newer = (Signal(self.width, name=n, reset_less=True) for n in ("older", "newer"))
-        latest = Signal(self.width)
-        m.d.comb += [
-            self.word.eq(Mux(advanced & earlier, self.fetched, older)),
-            latest.eq(Mux(earlier, self.fetched, newer)),
-        ]
-        with m.If(~advanced):
-            m.d.sync += newer.eq(latest)
-        m.d.sync += older.eq(Mux(self.advance, latest, self.word))
+        m.d.comb += self.word.eq(Mux(advanced & earlier, self.fetched, older))
+        with m.If(earlier):
+            m.d.sync += newer.eq(self.fetched)
+        with m.If(earlier & (advanced | self.advance)):
+            m.d.sync += older.eq(self.fetched)
+        with m.Elif(self.advance):
+            m.d.sync += older.eq(newer)
         return m
