@@ -292,7 +292,7 @@ FAMILIES: Mapping[str, Family] = {
         lut={"OXIDE_COMB": 1},
         ff="OXIDE_FF",
         bram="OXIDE_EBR",
-        dsp={"MULT9_CORE": 1},
+        dsp={"MULT18_CORE": 1},
         refine=free_carry_inputs,
     ),
 }

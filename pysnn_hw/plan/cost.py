@@ -83,7 +83,15 @@ def lanes_cost(
 
 
 def membrane_cost(
-    family: Family, lanes: int, banks: int, kind: str, depth: int, bits: int, min_distance: int
+    family: Family,
+    lanes: int,
+    banks: int,
+    kind: str,
+    depth: int,
+    bits: int,
+    min_distance: int,
+    *,
+    far: bool = False,
 ) -> Cost:
     """Membrane banks of ``depth`` words with adders, bypass and the multiplexers of the scan."""
     word = lanes * bits
@@ -91,7 +99,9 @@ def membrane_cost(
     per_bit += 2.2 if min_distance <= 1 else 0.0  # newest sum instead of the operand
     per_bit += 2.0 if min_distance <= 3 else 0.0  # operand from memory or pipeline
     per_bit += 1.0  # write data: sum or restored
+    per_bit += 1.0 if far else 0.0  # a sum more to choose from
     flip_flops = 2.0 + (1.0 if min_distance <= 3 else 0.0) + (3.0 if min_distance <= 1 else 0.0)
+    flip_flops += 1.0 if far else 0.0
     memory = memory_cost(family, kind, depth, word)
     one = Cost(lut=word * per_bit + 40, ff=word * flip_flops + 40) + memory
     return one * banks + Cost(lut=word * (banks - 1) * 0.7, ff=word)
@@ -141,7 +151,7 @@ _LUT_SHARE = {
     "gatemate": 1.5,
     "gowin": 1.25,
     "ice40": 1.2,
-    "nexus": 1.0,
+    "nexus": 0.9,
     "xilinx7": 0.5,
 }
 """LUTs of a family for one of an ECP5. A logic cell of Gowin, iCE40 or GateMate that holds a carry

@@ -3,28 +3,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pysnn_hw.plan.memory import Family
 
-WIDEST: dict[Family, int] = {
-    "ecp5": 18,
-    "gatemate": 0,
-    "gowin": 9,
-    "ice40": 16,
-    "nexus": 9,
-    "xilinx7": 25,
-}
-"""Bits of the widest signed operand, 0 where there are no multipliers; wider ones of Gowin and
-Nexus take the place of two."""
 
-NARROWEST: dict[Family, int] = {
-    "ecp5": 4,
-    "gatemate": 1 << 30,
-    "gowin": 8,
-    "ice40": 11,
-    "nexus": 9,
-    "xilinx7": 9,
+@dataclass(frozen=True)
+class Multiplier:
+    """What one hardware multiplier takes, and what yosys gives to it.
+
+    Attributes
+    ----------
+    widest
+        Bits of the widest signed operand, 0 where there are no multipliers. A wider one takes the
+        place of two.
+    operand, product
+        A product of a narrower operand, or with fewer bits, is built of logic by yosys, whatever is
+        asked for.
+    """
+
+    widest: int
+    operand: int = 2
+    product: int = 0
+
+    def takes(self, weight_bits: int, value_bits: int, *, signed: bool) -> bool:
+        """Whether yosys maps the product of a weight and a value to it."""
+        narrowest = min(weight_bits, value_bits + (not signed))
+        return (
+            self.widest > 0
+            and narrowest >= self.operand
+            and weight_bits + value_bits >= self.product
+        )
+
+
+MULTIPLIERS: dict[Family, Multiplier] = {
+    "ecp5": Multiplier(18),
+    "gatemate": Multiplier(0),
+    "gowin": Multiplier(9, operand=4),
+    "ice40": Multiplier(16, product=11),
+    "nexus": Multiplier(18),
+    "xilinx7": Multiplier(25, product=9),
 }
-"""Narrower products than this are built of logic by yosys, whatever is asked for."""
 
 
 def two_share(family: Family, weight_bits: int, value_bits: int, *, signed: bool) -> bool:
@@ -33,12 +52,12 @@ def two_share(family: Family, weight_bits: int, value_bits: int, *, signed: bool
     The second weight stands above the product of the first, which must not be negative: hence
     only for unsigned values (``signed`` is theirs).
     """
-    both = 2 * weight_bits + value_bits
+    both, device = 2 * weight_bits + value_bits, MULTIPLIERS[family]
     return (
         not signed
         and value_bits > 1
-        and both <= WIDEST[family]
-        and both + value_bits >= NARROWEST[family]
+        and both <= device.widest
+        and device.takes(both, value_bits, signed=signed)
     )
 
 
@@ -46,8 +65,7 @@ def multipliers(
     family: Family, lanes: int, weight_bits: int, value_bits: int, *, signed: bool
 ) -> int:
     """Hardware multipliers that so many lanes of kind ``dsp`` take."""
-    product = weight_bits + value_bits + (not signed)
-    alone = int(product >= NARROWEST[family])
+    alone = int(MULTIPLIERS[family].takes(weight_bits, value_bits, signed=signed))
     if not two_share(family, weight_bits, value_bits, signed=signed):
         return lanes * alone
     return lanes // 2 + lanes % 2 * alone

@@ -21,9 +21,11 @@ def shared_core_cost(program: LayerProgram, lane_kind: LaneKind, family: Family)
         family, lane_kind, lanes * banks, _weight_bits(program), value, signed=signed
     )
     total = total + membrane_cost(
-        family, lanes, banks, "block", program.bank_words, program.bits, 1
+        family, lanes, banks, "block", program.bank_words, program.bits, 1, far=True
     )
-    total = total + memory_cost(family, "block", program.spikes.words, lanes * value + 1)
+    word = lanes * value + 1
+    total = total + memory_cost(family, "block", program.spikes.words, word)
+    total = total + Cost(lut=3 * word, ff=3 * word)  # words that wait behind it
     total = total + _walk(program, family, value) + _fire(program, value)
     for layer in program.layers:
         if layer.sends:

@@ -6,14 +6,17 @@ import json
 
 import pytest
 from amaranth.back import rtlil
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from pysnn_hw.build.flow import synthesis_script
+from pysnn_hw.build.families import FAMILIES
+from pysnn_hw.build.flow import reading_script, synthesis_script
 from pysnn_hw.build.reports import count_cells
 from pysnn_hw.build.toolchain import find_toolchain
+from pysnn_hw.hdl.lanes import Lanes
 from pysnn_hw.plan import load_board
+from pysnn_hw.plan.multipliers import multipliers
 
 pytestmark = pytest.mark.synth
 
@@ -58,6 +61,7 @@ BOARDS = {
     "gatemate": "gatemate-evb",
     "gowin": "tang-nano-9k",
     "ice40": "icebreaker",
+    "nexus": "crosslink-nx-evn",
 }
 
 
@@ -99,3 +103,32 @@ def test_ice40(tmp_path):
     assert found["SB_RAM40_4K"] == 1
     assert found["SB_SPRAM256KA"] == 1
     assert found["SB_MAC16"] == 1
+
+
+@pytest.mark.parametrize(
+    ("family", "weight_bits", "value", "found"),
+    [
+        ("ecp5", 2, unsigned(2), 1),
+        ("gowin", 4, unsigned(3), 1),
+        ("gowin", 3, unsigned(4), 0),
+        ("gowin", 6, unsigned(2), 0),
+        ("gowin", 6, signed(4), 1),
+        ("ice40", 8, unsigned(3), 1),
+        ("ice40", 6, unsigned(4), 0),
+        ("nexus", 2, signed(2), 1),
+    ],
+)
+def test_planner_counts_the_multipliers_that_yosys_makes(
+    tmp_path, family, weight_bits, value, found
+):
+    dut = Lanes(1, weight_bits=weight_bits, value=value, kind="dsp", family=family)
+    ports = [dut.weights.as_value(), dut.value, dut.products.as_value()]
+    (tmp_path / "top.il").write_text(rtlil.convert(dut, name="top", ports=ports))
+    synth = FAMILIES[family].synth(load_board(BOARDS[family]).device)
+    until = f"{synth} -run begin:map_ram; select top; write_json -selected top.json"
+    find_toolchain(family).yosys.run(
+        ["-p", f"{reading_script('top.il')}; {until}"], folder=tmp_path, log=tmp_path / "log"
+    )
+    made = count_cells(json.loads((tmp_path / "top.json").read_text()))
+    assert sum(n for cell, n in made.items() if "MULT" in cell or "MAC" in cell) == found
+    assert multipliers(family, 1, weight_bits, value.width, signed=value.signed) == found

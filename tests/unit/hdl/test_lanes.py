@@ -61,7 +61,14 @@ def test_products(kind: str, value, values: list[int]) -> None:
 
 @pytest.mark.parametrize(
     ("family", "weight_bits", "value_bits"),
-    [("ecp5", 4, 4), ("ecp5", 7, 4), ("ice40", 6, 4), ("xilinx7", 8, 4), ("gowin", 3, 3)],
+    [
+        ("ecp5", 4, 4),
+        ("ecp5", 7, 4),
+        ("ice40", 6, 4),
+        ("xilinx7", 8, 4),
+        ("gowin", 3, 3),
+        ("nexus", 4, 3),
+    ],
 )
 def test_two_lanes_share_a_multiplier(family, weight_bits: int, value_bits: int) -> None:
     assert two_share(family, weight_bits, value_bits, signed=False)
