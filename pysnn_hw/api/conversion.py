@@ -11,7 +11,7 @@ from pysnn_hw.api.sample import spread
 from pysnn_hw.api.training import training
 from pysnn_hw.config import ConvertOptions, ModelOptions
 from pysnn_hw.convert import LossReport, PopulationLoss, Preprocessing
-from pysnn_hw.convert.quantisation import WeightBits
+from pysnn_hw.convert.quantisation import WeightBits, check_weight_bits
 from pysnn_hw.data import Dataset, load_dataset
 from pysnn_hw.errors import DataError, ModelError
 from pysnn_hw.frontend import ImportedModel, import_model
@@ -125,7 +125,17 @@ def spiking_network(
     options: ConvertOptions,
     progress: Progress = silent,
 ) -> SnnNetwork:
-    """The float spiking network of an imported model."""
+    """The float spiking network of an imported model.
+
+    Raises
+    ------
+    ModelError
+        If a layer cannot be converted, or ``layer_bits`` will not be taken: a method that trains
+        finds that out first.
+    """
+    if options.layer_bits and training(options) is not None:
+        untrained = _untrained(imported, dataset, source, options)
+        check_weight_bits(untrained, weight_bits(untrained, options))
     labels = None
     if options.method == "hybrid" and dataset.y_train is not None:
         labels = spread(dataset.y_train, options.calibration_images)
@@ -154,6 +164,22 @@ def spiking_network(
         preprocessing=preprocessing(source),
         progress=progress,
     )
+
+
+def _untrained(
+    imported: ImportedModel, dataset: Dataset, source: ModelOptions, options: ConvertOptions
+) -> SnnNetwork:
+    """The same populations in seconds, with thresholds that are good for nothing."""
+    quick = ConvertOptions(
+        timesteps=options.timesteps,
+        levels=options.levels,
+        counts=options.counts,
+        calibration_images=1,
+        max_pool=options.max_pool,
+        encoding=options.encoding,
+        readout=options.readout,
+    )
+    return spiking_network(imported, dataset, source, quick)
 
 
 def fixed_network(spiking: SnnNetwork, dataset: Dataset, options: ConvertOptions) -> FixedNetwork:

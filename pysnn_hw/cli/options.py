@@ -247,11 +247,15 @@ def _layer_bits(text: str) -> tuple[tuple[str, int], ...]:
     Raises
     ------
     typer.BadParameter
-        If a part is no name with a number of bits.
+        If a part is no name with a number of bits, or a name comes twice.
     """
     pairs = [part.strip().rpartition("=") for part in text.split(",") if part.strip()]
     if not all(name and bits.isdecimal() for name, _, bits in pairs):
         raise typer.BadParameter(f"--layer-bits takes pairs such as conv1=8,fc=4, not {text!r}")
+    names = [name for name, _, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise typer.BadParameter(f"--layer-bits names {name!r} twice: give it one width")
     return tuple((name, int(bits)) for name, _, bits in pairs)
 
 

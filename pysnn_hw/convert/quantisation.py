@@ -65,7 +65,7 @@ def quantize(
     NetworkError
         ``net`` is malformed, or a membrane would need more bits than a file may hold.
     """
-    _check_bits(net, weight_bits)
+    check_weight_bits(net, weight_bits)
     check_network(net)
     if images is not None:
         check_images(images, net.input.shape, net.input.minimum, net.input.maximum)
@@ -103,7 +103,14 @@ def bits_into(weight_bits: WeightBits, population: str) -> int:
     return weight_bits.get(population, MAX_BITS)
 
 
-def _check_bits(net: SnnNetwork, weight_bits: WeightBits) -> None:
+def check_weight_bits(net: SnnNetwork, weight_bits: WeightBits) -> None:
+    """Whether `quantize` will take these widths.
+
+    Raises
+    ------
+    ModelError
+        If a width is out of range, or a population is named that there is not.
+    """
     given = {"": weight_bits} if isinstance(weight_bits, int) else weight_bits
     unknown = set(given) - {"", *(p.name for p in net.populations)}
     if unknown:

@@ -325,6 +325,9 @@ def test_layers_get_weight_bits_of_their_own(cli, model, tmp_path):
         status, _, err = cli(*given, "--layer-bits", wrong)
         assert status == 2
         assert "pairs such as conv1=8,fc=4" in " ".join(err.split())
+    status, _, err = cli(*given, "--layer-bits", "first=3,first=4")
+    assert status == 2
+    assert "names 'first' twice" in " ".join(err.split())
     assert "must be 2..8, not 9" in cli(*given, "--layer-bits", f"{first['target']}=9")[2]
 
 

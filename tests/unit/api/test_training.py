@@ -94,6 +94,25 @@ def test_labels_of_the_data_set_are_taught(model, tmp_path):
     assert all(p.neuron.strict and p.spike_max == 1 for p in net.populations[:-1])
 
 
+@pytest.mark.parametrize("options", [ConvertOptions(method="qcfs"), HYBRID])
+@pytest.mark.parametrize(
+    ("given", "message"), [((("nowhere", 4),), "no population 'nowhere'"), (None, "must be 2..8")]
+)
+def test_layer_bits_are_checked_before_training(model, tmp_path, options, given, message):
+    api.convert(*model, tmp_path / "net.snn")
+    first = load(tmp_path / "net.snn").populations[0].name
+    begun = []
+    with pytest.raises(ModelError, match=message):
+        api.convert(
+            *model,
+            tmp_path / "other.snn",
+            options=replace(options, layer_bits=given or ((first, 9),)),
+            progress=lambda stage, done, total: begun.append(stage),
+        )
+    assert set(begun) == {"import", "convert and quantize"}
+    assert not (tmp_path / "other.snn").exists()
+
+
 def test_from_the_command_line(model, tmp_path):
     out, checkpoint = tmp_path / "net.snn", tmp_path / "run.ckpt"
     argv = [
