@@ -339,6 +339,41 @@ MUTANTS = (
         "for is_newest, newest, crossing in found:",
         ("tests/unit/hdl/test_membrane.py",),
     ),
+    Mutant(
+        "in a far memory the sum three steps ahead is taken a cycle late",
+        "pysnn_hw/hdl/membrane.py",
+        "found.append((met, sums[distance - 1 - crossing], crossing))",
+        "found.append((met, sums[distance - 1 - (crossing and distance != 3)], crossing))",
+        ("tests/unit/hdl/test_membrane.py",),
+    ),
+    Mutant(
+        "a word that came while its reader stood still is lost",
+        "pysnn_hw/hdl/read_hold.py",
+        "with m.If(earlier & (advanced | self.advance)):",
+        "with m.If(earlier & advanced):",
+        ("tests/unit/hdl/test_read_hold.py",),
+    ),
+    Mutant(
+        "a word that just came is passed by",
+        "pysnn_hw/hdl/read_hold.py",
+        "Mux(advanced & earlier, self.fetched, older)",
+        "older",
+        ("tests/unit/hdl/test_read_hold.py",),
+    ),
+    Mutant(
+        "the tail of a tree of tables is left out (GateMate)",
+        "pysnn_hw/build/lookup_trees.py",
+        '"parameters": {"INIT": contents["INIT_L20"]}',
+        '"parameters": {"INIT": contents["INIT_L11"]}',
+        ("tests/unit/build/test_lookup_trees.py",),
+    ),
+    Mutant(
+        "two narrow weights share a multiplier that yosys builds of logic",
+        "pysnn_hw/plan/multipliers.py",
+        "narrowest >= self.operand",
+        "narrowest >= 0",
+        ("tests/synth/test_mapping.py",),
+    ),
 )
 
 
