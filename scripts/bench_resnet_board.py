@@ -4,17 +4,19 @@
     python scripts/bench_resnet_board.py --shared ../shared --folder resnet20 --json resnet20.json
     python scripts/bench_resnet_board.py --shared ../shared --folder resnet20 --seed 1 --seed 2
 
-``--shared`` holds ``models`` and ``data`` (see its README files). The network is converted by
-qcfs at T = 1, n = 4 and trained with the weight bits that it gets; accuracy is that of the golden
-simulator on the CIFAR-10 test images; cycles are measured in Verilator, where every spike and
-membrane is compared with golden; the clock is nextpnr's, and each seed of its placer must reach the
-target's. What is in the folder is not made again. The exit status is 1 if a target of the model is
-missed.
+``--shared`` holds ``data`` (see its README). The networks, converted by qcfs at T = 1, n = 4 and
+trained with the 6 weight bits that they get, lie in ``networks``; with other weight bits, or
+``--retrain``, they are made from ``models`` beside ``data``, which takes an hour and more. Accuracy
+is that of the golden simulator on the CIFAR-10 test images; cycles are measured in Verilator, where
+every spike and membrane is compared with golden; the clock is nextpnr's, and each seed of its
+placer must reach the target's. What is in the folder is not made again. The exit status is 1 if a
+target of the model is missed.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,9 @@ from pysnn_hw.ir.snn import FixedNetwork
 from pysnn_hw.plan import CorePlan, Schedule, load_board, plan
 from pysnn_hw.plan.board import Board
 from pysnn_hw.verify.dataset import HarnessResult, run_dataset
+
+
+NETWORKS = Path(__file__).with_name("networks")
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ def main(
     weight_bits: Annotated[int, typer.Option(min=2, max=8)] = 6,
     epochs: Annotated[int, typer.Option(min=1, help="Of training.")] = 4,
     train: Annotated[int | None, typer.Option(help="Training images; by default all.")] = None,
+    retrain: Annotated[bool, typer.Option(help="Train even what lies in networks.")] = False,
     limit: Annotated[int | None, typer.Option(help="Test images for golden.")] = None,
     seed: Annotated[list[int], typer.Option(help="Where placing begins; may be repeated.")] = [1],  # noqa: B006
     simulated: Annotated[int, typer.Option(help="Test images for Verilator.")] = 500,
@@ -80,6 +86,9 @@ def main(
     folder.mkdir(parents=True, exist_ok=True)
     data = load_cifar10(shared / "data" / "cifar10")
     file = folder / f"{model}_{weight_bits}.snn"
+    trained = NETWORKS / file.name
+    if not file.is_file() and trained.is_file() and not retrain:
+        shutil.copy(trained, file)
     if not file.is_file():
         save(_converted(shared, model, data.x_train[:train], weight_bits, epochs), file)
     net, target = load(file), _first_try(load_board(board))
