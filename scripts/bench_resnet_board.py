@@ -42,7 +42,6 @@ from pysnn_hw.plan import CorePlan, Schedule, load_board, plan
 from pysnn_hw.plan.board import Board
 from pysnn_hw.verify.dataset import HarnessResult, run_dataset
 
-
 NETWORKS = Path(__file__).with_name("networks")
 
 
