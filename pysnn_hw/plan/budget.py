@@ -52,14 +52,16 @@ the safe side: of Gowin's cells only three quarters have a flip-flop and a carry
 router for GateMate takes free cells for bridges."""
 
 BLOCK_LIMIT = {
-    "ecp5": 1.0,
+    "ecp5": 0.92,
     "gatemate": 1.0,
     "gowin": 1.0,
     "ice40": 0.9,
     "nexus": 1.0,
     "xilinx7": 1.0,
 }
-"""Share of the memory blocks, likewise: the last ones lie far from the logic."""
+"""Share of the memory blocks, likewise: the last ones lie far from the logic. Of a ResNet20 that
+took 207 of 208 on an ECP5-85, nextpnr had routed a thirtieth when others are done; designs with 51
+of 56 on a 25F are routed."""
 
 DSP_PRICE = {
     "ecp5": 3.0,
