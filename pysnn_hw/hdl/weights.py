@@ -6,6 +6,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from pysnn_hw.hdl.block_memory import BlockMemory
+from pysnn_hw.hdl.rom import LogicRom
 from pysnn_hw.ir.snn import Array as IntArray
 
 __all__ = ["BOOT_BITS", "WeightMemory", "boot_words"]
@@ -13,7 +14,11 @@ __all__ = ["BOOT_BITS", "WeightMemory", "boot_words"]
 BOOT_BITS = 16
 """Width of a word in the boot stream; wider memory words are written in several parts."""
 
-_STYLE = {"lut": "logic", "block": "block", "spram": "huge"}
+LOGIC_ROW = 64
+"""Words of a row in logic. For 144 words of 256 bits, trained weights, rows of 64 take as many
+look-up tables as a single row, rows of 16 twice as many."""
+
+_KINDS = ("lut", "block", "spram")
 
 
 def boot_words(words: IntArray, weight_bits: int) -> list[int]:
@@ -34,8 +39,9 @@ def _pack(row: list[int], bits: int) -> int:
 class WeightMemory(wiring.Component):
     """Read-only memory of weight words, read every cycle.
 
-    ``weights`` belongs to the ``address`` of `latency` cycles before (memory, then output
-    register, which keeps the slow clock-to-output of a block RAM off the multipliers).
+    ``weights`` belongs to the ``address`` of `latency` cycles before: memory, then an output
+    register, which keeps the slow clock-to-output of a block RAM off the multipliers; in logic,
+    rows of `LOGIC_ROW` words, then the choice between them.
 
     Parameters
     ----------
@@ -60,8 +66,8 @@ class WeightMemory(wiring.Component):
     latency = 2
 
     def __init__(self, words: IntArray, *, weight_bits: int, kind: str, family: str = "ecp5"):
-        if kind not in _STYLE:
-            raise ValueError(f"kind must be one of {', '.join(_STYLE)}, not {kind!r}")
+        if kind not in _KINDS:
+            raise ValueError(f"kind must be one of {', '.join(_KINDS)}, not {kind!r}")
         limit = 1 << (weight_bits - 1)
         if words.min() < -limit or words.max() >= limit:
             raise ValueError(f"weights {words.min()}..{words.max()} do not fit {weight_bits} bits")
@@ -87,15 +93,17 @@ class WeightMemory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        rows = [_pack(row, self.weight_bits) for row in self.words.tolist()]
+        width = self.count * self.weight_bits
+        if self.kind == "lut":
+            m.submodules.memory = rom = LogicRom(rows, width, family=self.family, row=LOGIC_ROW)
+            m.d.comb += [rom.address.eq(self.address), self.weights.as_value().eq(rom.data)]
+            return m
         if self.kind == "spram":
             read = self._booted(m)
         else:
             m.submodules.memory = mem = BlockMemory(
-                self.depth,
-                self.count * self.weight_bits,
-                family=self.family,
-                init=[_pack(row, self.weight_bits) for row in self.words.tolist()],
-                style=_STYLE[self.kind],
+                width=width, depth=self.depth, family=self.family, init=rows
             )
             m.d.comb += [mem.read_address.eq(self.address), mem.read_enable.eq(1)]
             read = mem.read_data
@@ -115,7 +123,7 @@ class WeightMemory(wiring.Component):
                 shape=unsigned(BOOT_BITS),
                 depth=max(2, self.depth),
                 init=[],
-                attrs={"ram_style": _STYLE[self.kind]},
+                attrs={"ram_style": "huge"},
             )
             m.submodules[f"column_{part}"] = column
             write, read = column.write_port(), column.read_port()

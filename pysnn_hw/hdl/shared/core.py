@@ -14,12 +14,12 @@ from pysnn_hw.hdl.events import EventKind, coordinate_shape, event_layout, value
 from pysnn_hw.hdl.fire import FirePipeline, ThresholdPort
 from pysnn_hw.hdl.lanes import Lanes
 from pysnn_hw.hdl.membrane import MembraneBank
+from pysnn_hw.hdl.rom import LogicRom
 from pysnn_hw.hdl.serializer import Serializer
 from pysnn_hw.hdl.shared.charge import Charge
 from pysnn_hw.hdl.shared.collector import Collector
 from pysnn_hw.hdl.shared.layouts import constant_layout, constant_words, spike_bits, turns
 from pysnn_hw.hdl.shared.reader import SpikeReader
-from pysnn_hw.hdl.shared.rom import LogicRom
 from pysnn_hw.hdl.shared.scan import LayerScan
 from pysnn_hw.hdl.shared.sequencer import LayerSequencer
 from pysnn_hw.hdl.shared.turn import WeightTurner

@@ -12,7 +12,7 @@ from pysnn_hw.hdl.weights import BOOT_BITS, WeightMemory, boot_words
 
 
 @pytest.mark.parametrize("kind", ["lut", "block", "spram"])
-@pytest.mark.parametrize(("depth", "count", "bits"), [(1, 3, 4), (7, 5, 8), (9, 2, 3)])
+@pytest.mark.parametrize(("depth", "count", "bits"), [(1, 3, 4), (7, 5, 8), (9, 2, 3), (131, 3, 5)])
 def test_words(kind: str, depth: int, count: int, bits: int) -> None:
     rng = np.random.default_rng(depth)
     words = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (depth, count))

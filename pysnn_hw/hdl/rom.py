@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Constants in logic: wide words, too few of them for block RAM."""
+"""Constants in logic: words that are too few for block RAM, or that logic is to spare for."""
 
 from amaranth.hdl import Array, Module, Signal
 from amaranth.lib import wiring
@@ -14,8 +14,8 @@ __all__ = ["LogicRom"]
 class LogicRom(wiring.Component):
     """Read-only words in look-up tables.
 
-    ``data`` belongs to the ``address`` of `latency` cycles before. Stages: *read* (rows of 16
-    words: a four-input table per bit), *choose* (between rows).
+    ``data`` belongs to the ``address`` of `latency` cycles before. Stages: *read* (in each row),
+    *choose* (between rows).
 
     Parameters
     ----------
@@ -25,6 +25,9 @@ class LogicRom(wiring.Component):
         Their bits.
     family
         Device family.
+    row
+        Words of a row. Few make the first stage fast, a four-input table per bit with 16; many
+        share what they have in common.
 
     Members
     -------
@@ -32,12 +35,13 @@ class LogicRom(wiring.Component):
     """
 
     latency = 2
-    row = 16
 
-    def __init__(self, words: list[int], width: int, *, family: Family):
+    def __init__(self, words: list[int], width: int, *, family: Family, row: int = 16):
         if not words or min(words) < 0 or max(words) >> width:
             raise ValueError(f"words must be there and fit {width} bits")
-        self.words, self.width, self.family = words, width, family
+        if row < 2 or row & (row - 1):
+            raise ValueError(f"row must be a power of two from 2 on, not {row!r}")
+        self.words, self.width, self.family, self.row = words, width, family, row
         address = max(1, (len(words) - 1).bit_length())
         super().__init__({"address": In(address), "data": Out(width)})
 
