@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from pysnn_hw.hdl.block_memory import BlockMemory
 from pysnn_hw.hdl.rom import LogicRom
 from pysnn_hw.ir.snn import Array as IntArray
+from pysnn_hw.plan.memory import Family
 
 __all__ = ["BOOT_BITS", "WeightMemory", "boot_words"]
 
@@ -65,7 +66,7 @@ class WeightMemory(wiring.Component):
 
     latency = 2
 
-    def __init__(self, words: IntArray, *, weight_bits: int, kind: str, family: str = "ecp5"):
+    def __init__(self, words: IntArray, *, weight_bits: int, kind: str, family: Family = "ecp5"):
         if kind not in _KINDS:
             raise ValueError(f"kind must be one of {', '.join(_KINDS)}, not {kind!r}")
         limit = 1 << (weight_bits - 1)
