@@ -8,16 +8,13 @@ from amaranth.lib.wiring import In, Out
 from pysnn_hw.hdl.block_memory import BlockMemory
 from pysnn_hw.hdl.rom import LogicRom
 from pysnn_hw.ir.snn import Array as IntArray
+from pysnn_hw.plan.cost import ROM_ROW
 from pysnn_hw.plan.memory import Family
 
 __all__ = ["BOOT_BITS", "WeightMemory", "boot_words"]
 
 BOOT_BITS = 16
 """Width of a word in the boot stream; wider memory words are written in several parts."""
-
-LOGIC_ROW = 64
-"""Words of a row in logic. For 144 words of 256 bits, trained weights, rows of 64 take as many
-look-up tables as a single row, rows of 16 twice as many."""
 
 _KINDS = ("lut", "block", "spram")
 
@@ -42,7 +39,7 @@ class WeightMemory(wiring.Component):
 
     ``weights`` belongs to the ``address`` of `latency` cycles before: memory, then an output
     register, which keeps the slow clock-to-output of a block RAM off the multipliers; in logic,
-    rows of `LOGIC_ROW` words, then the choice between them.
+    rows of `ROM_ROW` words, then the choice between them.
 
     Parameters
     ----------
@@ -97,7 +94,7 @@ class WeightMemory(wiring.Component):
         rows = [_pack(row, self.weight_bits) for row in self.words.tolist()]
         width = self.count * self.weight_bits
         if self.kind == "lut":
-            m.submodules.memory = rom = LogicRom(rows, width, family=self.family, row=LOGIC_ROW)
+            m.submodules.memory = rom = LogicRom(rows, width, family=self.family, row=ROM_ROW)
             m.d.comb += [rom.address.eq(self.address), self.weights.as_value().eq(rom.data)]
             return m
         if self.kind == "spram":

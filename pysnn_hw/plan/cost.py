@@ -13,6 +13,11 @@ from pysnn_hw.plan.geometry import ProjectionGeometry
 from pysnn_hw.plan.memory import SPRAM_SHAPE, Family, block_count
 from pysnn_hw.plan.multipliers import multipliers, two_share
 
+ROM_ROW = 64
+"""Words of a row of weights in logic, behind each of which is a register. For 144 words of 256
+bits, trained weights, rows of 64 take as many look-up tables as a single row, rows of 16 twice as
+many."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -51,7 +56,8 @@ def memory_cost(family: Family, kind: str, depth: int, width: int, *, rom: bool 
         return Cost(lut=24, spram=-(-depth // SPRAM_SHAPE[0]) * -(-width // SPRAM_SHAPE[1]))
     if rom:
         # A 4-input LUT per 16 bits, then a multiplexer tree; constants halve it on average.
-        return Cost(lut=0.5 * width * max(1.0, depth / 16 * 1.6), ff=width)
+        rows = -(-depth // ROM_ROW)
+        return Cost(lut=0.5 * width * max(1.0, depth / 16 * 1.6), ff=width * (rows + 1))
     if family in ("gatemate", "ice40"):  # no memories in LUTs
         return Cost(lut=depth * width * 1.6, ff=depth * width)
     rows = -(-depth // 16)
