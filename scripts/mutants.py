@@ -347,6 +347,13 @@ MUTANTS = (
         ("tests/unit/hdl/test_membrane.py",),
     ),
     Mutant(
+        "rows of constants are chosen a cycle early",
+        "pysnn_hw/hdl/rom.py",
+        "Array(found)[chosen]",
+        "Array(found)[self.address[inner:]]",
+        ("tests/unit/hdl/test_rom.py",),
+    ),
+    Mutant(
         "a word that came while its reader stood still is lost",
         "pysnn_hw/hdl/read_hold.py",
         "with m.If(earlier & (advanced | self.advance)):",
