@@ -182,16 +182,18 @@ def clock_limit_hz(board: Board, clock_hz: float | None) -> float:
 
 def synthesis_script(device: Device, source: str, netlist: str) -> str:
     """Commands of yosys that make a JSON netlist from a design with top module ``top``."""
-    # Constants in logic are mapped by themselves. Where ABC sees the whole design, it saves tables
-    # on every path that looks shorter than the longest carry chain, so that a bit of a word comes
-    # through seven tables, each a long wire away from the one before.
-    return (
-        f"{reading_script(source)}; select -set constants a:rom_style=logic t:$mem_v2 %i %m; "
-        "setattr -mod -set keep_hierarchy 1 @constants; "
-        f"{FAMILIES[device.family].synth(device)}; "
-        "setattr -mod -unset keep_hierarchy *; flatten; clean; autoname; "
-        f"write_json {netlist}"
-    )
+    family = FAMILIES[device.family]
+    before = after = ""
+    if family.constants_apart:
+        # Where ABC sees the whole design, it saves tables on every path that looks shorter than
+        # the longest carry chain, so that a bit of a word comes through seven tables, each a long
+        # wire away from the one before.
+        before = (
+            "select -set constants a:rom_style=logic t:$mem_v2 %i %m; "
+            "setattr -mod -set keep_hierarchy 1 @constants; "
+        )
+        after = "setattr -mod -unset keep_hierarchy *; flatten; clean; autoname; "
+    return f"{reading_script(source)}; {before}{family.synth(device)}; {after}write_json {netlist}"
 
 
 def reading_script(source: str) -> str:
