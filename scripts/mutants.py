@@ -286,8 +286,8 @@ MUTANTS = (
     Mutant(
         "rows of weight blocks are chosen a cycle early (shared core)",
         "pysnn_hw/hdl/shared/weights.py",
-        'for stage in ("spread", "read", "fetch"):',
-        'for stage in ("read", "fetch"):',
+        'for stage in ("spread", "read", "fetch", "bring"):',
+        'for stage in ("read", "fetch", "bring"):',
         ("tests/unit/hdl/shared/test_weights.py",),
     ),
     Mutant(
@@ -356,15 +356,15 @@ MUTANTS = (
     Mutant(
         "a word that came while its reader stood still is lost",
         "pysnn_hw/hdl/read_hold.py",
-        "with m.If(earlier & (advanced | self.advance)):",
-        "with m.If(earlier & advanced):",
+        "early.eq(early + advanced - self.advance)",
+        "early.eq(Mux(self.advance, early, early + advanced))",
         ("tests/unit/hdl/test_read_hold.py",),
     ),
     Mutant(
         "a word that just came is passed by",
         "pysnn_hw/hdl/read_hold.py",
-        "Mux(advanced & earlier, self.fetched, older)",
-        "older",
+        "Array(words)[early]",
+        "Array([words[1], *words[1:]])[early]",
         ("tests/unit/hdl/test_read_hold.py",),
     ),
     Mutant(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Words of a memory that never waits, for a reader that does."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Array, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,10 +12,17 @@ class ReadHold(wiring.Component):
     """Makes of a memory that is read in every cycle one that is read when its reader advances.
 
     A clock enable that reaches every block of a large memory in the cycle in which a consumer says
-    that it is ready is the slowest wire of a design. Here only two registers of a word see it.
+    that it is ready is the slowest wire of a design. Here it reaches a counter of two bits.
 
-    ``fetched`` is the word whose address stood two cycles before, ``word`` the one whose address
-    stood two advances before.
+    ``fetched`` is the word whose address stood ``latency`` cycles before, ``word`` the one whose
+    address stood ``latency`` advances before, in the same cycle.
+
+    Parameters
+    ----------
+    width
+        Bits of a word.
+    latency
+        Cycles from an address to its word, registers behind the memory included.
 
     Members
     -------
@@ -23,24 +30,29 @@ class ReadHold(wiring.Component):
     fetched : In(width), word : Out(width)
     """
 
-    def __init__(self, width: int):
-        if width < 1:
-            raise ValueError(f"width must be at least 1, not {width!r}")
-        self.width = width
+    def __init__(self, width: int, *, latency: int):
+        if width < 1 or latency < 1:
+            raise ValueError(f"width and latency must be at least 1, not {width!r} and {latency!r}")
+        self.width, self.latency = width, latency
         super().__init__({"advance": In(1), "fetched": In(width), "word": Out(width)})
 
     def elaborate(self, platform):
         m = Module()
-        advanced, earlier = Signal(), Signal()  # one and two cycles ago
-        m.d.sync += [advanced.eq(self.advance), earlier.eq(advanced)]
-        # Words of the last two advances, if they came before this cycle. A word that just came is
-        # chosen by the last multiplexer before each register: it is late.
-        older, newer = (Signal(self.width, name=n, reset_less=True) for n in ("older", "newer"))
-        m.d.comb += self.word.eq(Mux(advanced & earlier, self.fetched, older))
-        with m.If(earlier):
-            m.d.sync += newer.eq(self.fetched)
-        with m.If(earlier & (advanced | self.advance)):
-            m.d.sync += older.eq(self.fetched)
-        with m.Elif(self.advance):
-            m.d.sync += older.eq(newer)
+        # Whether it advanced so many cycles ago; of each, a new word came ``latency`` later.
+        advanced = self.advance
+        for number in range(1, self.latency + 1):
+            ago = Signal(name=f"advanced_{number}")
+            m.d.sync += ago.eq(advanced)
+            advanced = ago
+        # The words that came before this one, the latest first.
+        words = [self.fetched]
+        for number in range(1, self.latency + 1):
+            word = Signal(self.width, name=f"before_{number}", reset_less=True)
+            with m.If(advanced):
+                m.d.sync += word.eq(words[-1])
+            words.append(word)
+        # As many came too early as it did not advance in the last ``latency`` cycles.
+        early = Signal(range(self.latency + 1), init=self.latency)
+        m.d.sync += early.eq(early + advanced - self.advance)
+        m.d.comb += self.word.eq(Array(words)[early])
         return m

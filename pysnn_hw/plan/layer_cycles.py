@@ -153,7 +153,7 @@ def shared_layer_cycles(
     return tuple(found)
 
 
-FIRST_STEP = 9
+FIRST_STEP = 10
 """Cycles from the start of a pass to its first step, if its first words hold spikes."""
 
 PASS_CYCLES = 4
@@ -170,7 +170,7 @@ def _drain(program: LayerProgram, lane_kind: str) -> int:
     return WEIGHTS_TURN_AND_HAZARD + product + 1
 
 
-WEIGHTS_TURN_AND_HAZARD = 5 + membrane_hazard(far=True)
+WEIGHTS_TURN_AND_HAZARD = 6 + membrane_hazard(far=True)
 """`DeepWeightMemory.latency` + `WeightTurner.latency` + that of `MembraneBank`."""
 
 
@@ -181,7 +181,7 @@ def _pass(steps, counts):  # type: ignore[no-untyped-def]
     none, end = -1, -2
     two_stages = parts > 1
     running, ending, index = True, False, 0
-    read, fetch, out = none, none, none
+    read, fetch, bring, out = none, none, none, none
     # Skid buffers before and behind the splitter: what is on offer, what waits.
     word, word_spare, spike, spike_spare = none, none, none, none
     # Splitter: parts of the held word, the skid buffer between (words, and spikes of a part of
@@ -265,9 +265,9 @@ def _pass(steps, counts):  # type: ignore[no-untyped-def]
         # Reader.
         if advance:
             out = none
-            if fetch == end or (fetch != none and steps[fetch] > 0 and counts[fetch].sum() > 0):
-                out = fetch
-            fetch, read = read, none
+            if bring == end or (bring != none and steps[bring] > 0 and counts[bring].sum() > 0):
+                out = bring
+            bring, fetch, read = fetch, read, none
             if running:
                 read = index
                 index += 1

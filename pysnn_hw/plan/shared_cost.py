@@ -25,7 +25,7 @@ def shared_core_cost(program: LayerProgram, lane_kind: LaneKind, family: Family)
     )
     word = lanes * value + 1
     total = total + memory_cost(family, "block", program.spikes.words, word)
-    total = total + Cost(lut=3 * word, ff=3 * word)  # words that wait behind it
+    total = total + Cost(lut=3 * word, ff=5 * word)  # words that wait behind it
     total = total + _walk(program, family, value) + _fire(program, value)
     for layer in program.layers:
         if layer.sends:
@@ -51,7 +51,7 @@ def shared_weights_cost(program: LayerProgram, family: Family) -> Cost:
     )
     choose = (rows - 1) * width
     turn = (program.banks - 1) * width
-    return Cost(lut=choose + turn, ff=(rows + 2) * width, bram=blocks)
+    return Cost(lut=choose + turn, ff=(2 * rows + 2) * width, bram=blocks)
 
 
 def _walk(program: LayerProgram, family: Family, value: int) -> Cost:

@@ -133,7 +133,7 @@ def _shared(**options: Any) -> Harness:
     """A core of several populations; what its spikes are does not matter."""
     program = layers()
     h = Harness(SharedCore(program, lane_kind="lut", family="ecp5"), **options)
-    for wire in ("sequencer.fired", "sequencer.available", "fetched"):
+    for wire in ("sequencer.fired", "sequencer.available", "fetched_2"):
         h.cut(f"dut.{wire}")
     lanes = h.dut.lanes.latency
     lead = 1 + DeepWeightMemory.latency + WeightTurner.latency + lanes - membrane_lead(far=True)
@@ -150,6 +150,7 @@ def _shared(**options: Any) -> Harness:
         (at("reader.ending"), 1),
         (at("reader.read.valid"), at("reader.read.end")),
         (at("reader.fetch.valid"), at("reader.fetch.end")),
+        (at("reader.bring.valid"), at("reader.bring.end")),
         (at("reader.o__valid"), at("reader.o__payload.end")),
         (at("walker.words.waiting"), at("walker.words.spare.end")),
         (at("walker.words.o__valid"), at("walker.words.o__payload.end")),

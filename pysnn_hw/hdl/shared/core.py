@@ -159,35 +159,35 @@ class SharedCore(wiring.Component):
         scanning = Signal()
         m.d.sync += scanning.eq(sequencer.scanning)
         word, banks = self._compute(m, scanning, scan, step)
-        fetched = Signal(spikes.width, reset_less=True)
-        m.d.sync += fetched.eq(spikes.read_data)
+        # Output registers of the blocks, then one on the way from where they lie.
+        fetched = delayed(m, spikes.read_data, SpikeReader.latency - 1, "fetched")
         selected = _Word(Signal(name="selected"), Signal.like(scan.entry, reset_less=True))
         m.d.sync += [selected.valid.eq(scan.valid), selected.entry.eq(scan.entry)]
         emit, spikes_out, residue = self._fire(m, sequencer, selected, word, fetched[:-1])
         self._restore(m, sequencer, emit, residue, banks)
 
-        # The spike memory: read by passes, then at firing; written at firing, else from outside.
+        # The spike memory: read by passes, then at firing, a cycle before a word is selected;
+        # written at firing, else from outside.
         residual_address = Signal.like(sequencer.residual, reset_less=True)
         with m.If(sequencer.fire):
             m.d.sync += residual_address.eq(sequencer.residual)
-        with m.Elif(selected.valid):
+        with m.Elif(scan.valid):
             m.d.sync += residual_address.eq(residual_address + 1)
         m.d.comb += [
             Cat(reader.read_data, reader.some).eq(fetched),
             spikes.read_address.eq(Mux(scanning, residual_address, reader.read_address)),
             spikes.read_enable.eq(1),
         ]
-        kept = emit.keep & sequencer.layer.keeps
         target = Signal.like(sequencer.target, reset_less=True)
         with m.If(sequencer.fire):
             m.d.sync += target.eq(sequencer.target)
-        with m.Elif(kept):
+        with m.Elif(emit.kept):
             m.d.sync += target.eq(target + 1)
         # A cycle behind: no pass or scan begins that soon after the last word.
         address, word = Signal.like(spikes.write_address), Signal.like(spikes.write_data)
         m.d.comb += [address.eq(target), word.eq(Cat(Value.cast(spikes_out), emit.some))]
-        arrived = self._collect(m, sequencer, address, word, kept)
-        m.d.sync += spikes.write_enable.eq(arrived | kept)
+        arrived = self._collect(m, sequencer, address, word, emit.kept)
+        m.d.sync += spikes.write_enable.eq(arrived | emit.kept)
         m.d.comb += [
             spikes.write_address.eq(delayed(m, address, 1, "kept_address")),
             spikes.write_data.eq(delayed(m, word, 1, "kept")),
@@ -338,12 +338,17 @@ class SharedCore(wiring.Component):
             fire.u.eq(charge.u),
             fire.theta.eq(charge.theta),
         ]
-        later = 2 + charge.latency + fire.latency + 1
+        later = 2 + charge.latency + fire.latency
+        valid = delayed(m, selected.valid, later, "fired_valid", flag=True)
+        entry = delayed(m, selected.entry, later, "fired_entry")
+        keep = valid & ~entry.end
         fires = Cat(fire.spikes[p].any() for p in range(program.lanes))
         emit = _Emitted(
-            delayed(m, selected.valid, later, "emit_valid", flag=True),
-            delayed(m, selected.entry, later, "emit_entry"),
+            delayed(m, valid, 1, "emit_valid", flag=True),
+            delayed(m, entry, 1, "emit_entry"),
             delayed(m, fires, 1, "fires").any(),
+            delayed(m, keep, 1, "emit_keep", flag=True),
+            delayed(m, keep & sequencer.layer.keeps, 1, "emit_kept", flag=True),
         )
         spikes, residue = (delayed(m, x, 1, "emitted") for x in (fire.spikes, fire.residue))
         return emit, spikes, residue
@@ -429,11 +434,11 @@ class _Word:
 
 @dataclass(frozen=True)
 class _Emitted(_Word):
-    """A word that has fired, and whether one of its neurons did."""
+    """A word that has fired: whether one of its neurons did, and what becomes of it.
+
+    ``keep``: it is a word, not the end of the scan. ``kept``: its spikes go into the memory.
+    """
 
     some: Value
-
-    @property
-    def keep(self) -> Value:
-        """It is a word, not the end of the scan."""
-        return self.valid & ~self.entry.end
+    keep: Value
+    kept: Value

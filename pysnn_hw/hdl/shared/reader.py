@@ -36,8 +36,9 @@ class SpikeReader(wiring.Component):
 
     ``start`` (one cycle, while idle) begins a pass. A word a cycle is read; silent words and those
     whose spikes touch nothing are dropped, so a pass takes a cycle for each of them. ``end``
-    follows the last word. Stages: *count*, *read* (memories), *fetch* (their registers), *sum*
-    (addresses). Everything moves together, or waits for the consumer.
+    follows the last word. Stages: *count*, *read* (memories), *fetch* (their registers), *bring*
+    (on the way from blocks that lie far away), *sum* (addresses). Everything moves together, or
+    waits for the consumer.
 
     Parameters
     ----------
@@ -51,10 +52,12 @@ class SpikeReader(wiring.Component):
     start : In(1), descriptor : In(pass_layout), source : In(unsigned)
         The pass, and the address of its first word, which holds for this timestep and image.
     read_address : Out(unsigned), read_data : In, some : In(1)
-        Port of the spike memory, whose words come two cycles after their addresses (they wait
-        here, see `ReadHold`), with a bit that is high if one of its spikes is not zero.
+        Port of the spike memory, whose words come `latency` cycles after their addresses (they
+        wait here, see `ReadHold`), with a bit that is high if one of its spikes is not zero.
     o : Out(stream.Signature(touched_layout))
     """
+
+    latency = 3
 
     def __init__(self, program: LayerProgram, *, family: str):
         self.program, self.family = program, family
@@ -140,7 +143,7 @@ class SpikeReader(wiring.Component):
 
         # Stage "read".
         m.d.comb += self.read_address.eq(address)
-        m.submodules.hold = hold = ReadHold(len(self.read_data) + 1)
+        m.submodules.hold = hold = ReadHold(len(self.read_data) + 1, latency=self.latency)
         m.d.comb += [hold.advance.eq(advance), hold.fetched.eq(Cat(self.read_data, self.some))]
         values, some = hold.word[:-1], hold.word[-1]
         y_data = self._table(m, "y", y_layout(program), y_row, advance)
@@ -148,7 +151,7 @@ class SpikeReader(wiring.Component):
         carried = data.StructLayout(
             {"valid": 1, "end": 1, "channel": channel.shape(), "offset": offset.shape()}
         )
-        read, fetch = (Signal(carried, name=name) for name in ("read", "fetch"))
+        read, fetch, bring = (Signal(carried, name=name) for name in ("read", "fetch", "bring"))
         with m.If(advance):
             m.d.sync += [
                 read.valid.eq(running | ending),
@@ -156,15 +159,22 @@ class SpikeReader(wiring.Component):
                 read.channel.eq(channel),
                 read.offset.eq(offset),
                 fetch.eq(read),
+                bring.eq(fetch),
             ]
 
-        # Stage "fetch".
-        y_entry = Signal(y_layout(program), reset_less=True)
-        x_entry = Signal(x_layout(program), reset_less=True)
+        # Stages "fetch" and "bring".
+        fetched_y, y_entry = (
+            Signal(y_layout(program), name=name, reset_less=True) for name in ("fetched_y", "y")
+        )
+        fetched_x, x_entry = (
+            Signal(x_layout(program), name=name, reset_less=True) for name in ("fetched_x", "x")
+        )
         with m.If(advance):
             m.d.sync += [
-                Value.cast(y_entry).eq(y_data),
-                Value.cast(x_entry).eq(x_data),
+                Value.cast(fetched_y).eq(y_data),
+                Value.cast(fetched_x).eq(x_data),
+                y_entry.eq(fetched_y),
+                x_entry.eq(fetched_x),
             ]
 
         # Stage "sum".
@@ -173,18 +183,18 @@ class SpikeReader(wiring.Component):
         m.d.comb += advance.eq(~self.o.valid | self.o.ready)
         with m.If(advance):
             m.d.sync += [
-                self.o.valid.eq(fetch.valid & (fetch.end | matters)),
-                self.o.p.end.eq(fetch.end),
+                self.o.valid.eq(bring.valid & (bring.end | matters)),
+                self.o.p.end.eq(bring.end),
                 Value.cast(self.o.p["values"]).eq(values),
                 touch.y_valid.eq(y_entry.valid),
                 touch.x_valid.eq(x_entry.valid),
                 touch.turn.eq(y_entry.turn + x_entry.turn),
                 touch.y_steps.eq(y_entry.steps),
                 touch.x_steps.eq(x_entry.steps),
-                touch.weight.eq(y_entry.weight + x_entry.weight + fetch.channel),
+                touch.weight.eq(y_entry.weight + x_entry.weight + bring.channel),
             ]
             for b in range(program.banks):
-                address = y_entry.address[b] + x_entry.address[b] + fetch.offset
+                address = y_entry.address[b] + x_entry.address[b] + bring.offset
                 m.d.sync += touch.address[b].eq(address)
         return m
 

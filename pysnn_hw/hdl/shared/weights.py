@@ -6,7 +6,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from pysnn_hw.hdl.block_memory import BlockMemory
-from pysnn_hw.hdl.delay import COPIED
+from pysnn_hw.hdl.delay import COPIED, delayed
 from pysnn_hw.ir.snn import Array as IntArray
 from pysnn_hw.plan.memory import Family, slice_width, tiling
 
@@ -21,8 +21,8 @@ class DeepWeightMemory(wiring.Component):
 
     ``weights`` belongs to the ``address`` of `latency` cycles before. Stages: *spread* (a copy of
     the address for every few blocks, as they lie all over a device), *read* (blocks, cut as
-    `tiling` says), *fetch* (a register behind each, so that nothing waits for their slow outputs),
-    *choose* (between rows of blocks).
+    `tiling` says), *fetch* (their output registers), *bring* (registers on the way), *choose*
+    (between rows of blocks).
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class DeepWeightMemory(wiring.Component):
     weights : Out(ArrayLayout(signed(weight_bits), n))
     """
 
-    latency = 4
+    latency = 5
 
     def __init__(self, words: IntArray, *, weight_bits: int, family: Family):
         limit = 1 << (weight_bits - 1)
@@ -81,12 +81,13 @@ class DeepWeightMemory(wiring.Component):
                 m.d.comb += [row.read_address.eq(address), row.read_enable.eq(1)]
                 m.d.sync += fetched[number][first:end].eq(row.read_data)
         chosen = self.address[inner:]
-        for stage in ("spread", "read", "fetch"):
+        for stage in ("spread", "read", "fetch", "bring"):
             later = Signal(max(1, len(chosen)), name=f"row_in_{stage}", reset_less=True)
             m.d.sync += later.eq(chosen)
             chosen = later
+        brought = [delayed(m, word, 1, f"brought_{number}") for number, word in enumerate(fetched)]
         weights = Signal(width, reset_less=True)
-        m.d.sync += weights.eq(Array(fetched)[chosen] if len(fetched) > 1 else fetched[0])
+        m.d.sync += weights.eq(Array(brought)[chosen] if len(brought) > 1 else brought[0])
         m.d.comb += self.weights.as_value().eq(weights)
         return m
 
