@@ -291,6 +291,20 @@ MUTANTS = (
         ("tests/unit/hdl/shared/test_weights.py",),
     ),
     Mutant(
+        "the spikes added at firing are read a cycle late (shared core)",
+        "pysnn_hw/hdl/shared/core.py",
+        "with m.Elif(scan.valid):",
+        "with m.Elif(selected.valid):",
+        ("tests/cosim/test_shared_cores.py",),
+    ),
+    Mutant(
+        "spikes of a layer that keeps none go into the memory (shared core)",
+        "pysnn_hw/hdl/shared/core.py",
+        "keep & sequencer.layer.keeps",
+        "keep",
+        ("tests/cosim/test_shared_cores.py",),
+    ),
+    Mutant(
         "weights are not turned to their banks (shared core)",
         "pysnn_hw/hdl/shared/turn.py",
         "choices = [self.slots[slots[bank]] for slots in self.turns]",
