@@ -139,8 +139,10 @@ def _gowin_arguments(device: Device) -> tuple[str, ...]:
 
 
 def _gowin_synth(device: Device) -> str:
-    # Where a wide multiplexer has a constant input, yosys spends a whole LUT on the constant.
-    return f"synth_gowin -nowidelut -family {device.package.split('-')[0].lower()} -top top"
+    # Where a wide multiplexer has a constant input, yosys spends a whole LUT on the constant. Pins
+    # have their buffers; yosys would add some to the ports of every module that it keeps.
+    kind = device.package.split("-")[0].lower()
+    return f"synth_gowin -nowidelut -noiopads -family {kind} -top top"
 
 
 def _ice40_synth(device: Device) -> str:

@@ -18,13 +18,14 @@ from pysnn_hw.plan import load_board
 pytestmark = pytest.mark.synth
 TABLES = {"LUT4": 1, "PFUMX": 0, "L6MUX21": 0}
 """Cells between registers, and how many look-up tables deep each is."""
+BUFFERS = {"IBUF", "OBUF", "TBUF", "IB", "OB", "OBZ", "SB_IO", "SB_GB_IO"}
 
 
 class Sample(wiring.Component):
     """A weight memory beside a carry chain that takes longer."""
 
-    def __init__(self, words):
-        self.memory = WeightMemory(words, weight_bits=8, kind="lut", family="ecp5")
+    def __init__(self, words, family):
+        self.memory = WeightMemory(words, weight_bits=8, kind="lut", family=family)
         width = len(self.memory.weights.as_value())
         super().__init__({"address": In(8), "weights": Out(width), "d": In(96), "sum": Out(96)})
 
@@ -41,18 +42,33 @@ class Sample(wiring.Component):
 def test_words_are_not_woven_into_each_other(tmp_path):
     words = np.random.default_rng(3).integers(-128, 128, (150, 32))
     words[:, 1::2] = words[:, ::2] ^ 1  # much to share between bits
-    (tmp_path / "top.il").write_text(rtlil.convert(Sample(words), name="top"))
-    find_toolchain("ecp5").yosys.run(
-        ["-p", synthesis_script(load_board("ulx3s-85f").device, "top.il", "top.json")],
-        folder=tmp_path,
-        log=tmp_path / "log",
+    assert 1 <= depth(synthesised(words, "ulx3s-85f", tmp_path)["cells"]) <= 2
+
+
+@pytest.mark.parametrize("board", ["tang-nano-20k", "icebreaker", "crosslink-nx-evn"])
+def test_memories_that_are_mapped_by_themselves_get_no_pins(board, tmp_path):
+    """As nextpnr says of such a buffer that it has no place on the device."""
+    words = np.random.default_rng(4).integers(-128, 128, (70, 4))
+    top = synthesised(words, board, tmp_path)
+    pins = {bit for port in top["ports"].values() for bit in port["bits"]}
+    assert any("memory" in name and "LUT" in cell["type"] for name, cell in top["cells"].items())
+    for cell in top["cells"].values():
+        if cell["type"] in BUFFERS:
+            assert pins & {bit for bits in cell["connections"].values() for bit in bits}
+
+
+def synthesised(words, board, folder):
+    """A `Sample` as cells, the only module that is left."""
+    device = load_board(board).device
+    (folder / "top.il").write_text(rtlil.convert(Sample(words, device.family), name="top"))
+    find_toolchain(device.family).yosys.run(
+        ["-p", synthesis_script(device, "top.il", "top.json")], folder=folder, log=folder / "log"
     )
-    modules = json.loads((tmp_path / "top.json").read_text())["modules"]
-    cells = modules["top"]["cells"]
-    assert not {cell["type"] for cell in cells.values()} & set(modules) - {
+    modules = json.loads((folder / "top.json").read_text())["modules"]
+    assert not {cell["type"] for cell in modules["top"]["cells"].values()} & set(modules) - {
         name for name, module in modules.items() if "blackbox" in module["attributes"]
     }
-    assert 1 <= depth(cells) <= 2
+    return modules["top"]
 
 
 def depth(cells):
