@@ -308,9 +308,9 @@ def _alone(net: FixedNetwork, schedule: Schedule, folder: Path) -> dict[str, Any
     tools.nextpnr.run([*family.device_arguments(board.device), *arguments], folder=folder, log=log)
     used = packed(log.read_text(encoding="utf-8"))
     return {
-        "cells": used[family.lut],
+        "cells": sum(each * used[cell] for cell, each in family.lut.items()),
         "bram": used[family.bram],
-        "dsp": used[family.dsp],
+        "dsp": sum(each * used[cell] for cell, each in family.dsp.items()),
         "tool": f"yosys {tools.yosys.version}, nextpnr {tools.nextpnr.version}",
     }
 
