@@ -12,7 +12,7 @@ class ReadHold(wiring.Component):
     """Makes of a memory that is read in every cycle one that is read when its reader advances.
 
     A clock enable that reaches every block of a large memory in the cycle in which a consumer says
-    that it is ready is the slowest wire of a design. Here it reaches a counter of two bits.
+    that it is ready is the slowest wire of a design. Here it reaches a small counter.
 
     ``fetched`` is the word whose address stood ``latency`` cycles before, ``word`` the one whose
     address stood ``latency`` advances before, in the same cycle.
@@ -51,7 +51,8 @@ class ReadHold(wiring.Component):
             with m.If(advanced):
                 m.d.sync += word.eq(words[-1])
             words.append(word)
-        # As many came too early as it did not advance in the last ``latency`` cycles.
+        # As many came too early as it did not advance in the last ``latency`` cycles. They are
+        # counted along: to add them up would be too late.
         early = Signal(range(self.latency + 1), init=self.latency)
         m.d.sync += early.eq(early + advanced - self.advance)
         m.d.comb += self.word.eq(Array(words)[early])

@@ -74,6 +74,13 @@ def core_value_range(net: FixedNetwork, schedule: Schedule, core: CorePlan) -> t
     return min(lo for lo, _ in ranges), max(hi for _, hi in ranges)
 
 
+SHARED_WEIGHTS = 5
+"""Cycles from an address to its weights in a shared core, see `DeepWeightMemory`."""
+
+SHARED_SPIKES = 3
+"""Cycles from an address to its word of spikes in a shared core, see `SpikeReader`."""
+
+
 def shared_scan_depth(program: LayerProgram) -> int:
     """Cycles from letting a word in to having fired it: `LayerScan` to *emit* of `SharedCore`."""
     population = program.layers[0].population

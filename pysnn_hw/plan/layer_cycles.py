@@ -15,7 +15,14 @@ from numba import njit
 
 from pysnn_hw.ir.snn import Array
 from pysnn_hw.plan.activity import Activity, CoreCycles, mean_events, mean_sending
-from pysnn_hw.plan.latency import lane_latency, membrane_hazard, shared_scan_depth, value_bits
+from pysnn_hw.plan.latency import (
+    SHARED_SPIKES,
+    SHARED_WEIGHTS,
+    lane_latency,
+    membrane_hazard,
+    shared_scan_depth,
+    value_bits,
+)
 from pysnn_hw.plan.layers import AccumulatePass, LayerProgram
 from pysnn_hw.plan.schedule import LaneKind
 from pysnn_hw.plan.tokens import part_lanes
@@ -153,7 +160,7 @@ def shared_layer_cycles(
     return tuple(found)
 
 
-FIRST_STEP = 10
+FIRST_STEP = 7 + SHARED_SPIKES
 """Cycles from the start of a pass to its first step, if its first words hold spikes."""
 
 PASS_CYCLES = 4
@@ -167,11 +174,11 @@ def _spikes(activity: Activity, p: AccumulatePass, image: int, step: int) -> Arr
 def _drain(program: LayerProgram, lane_kind: str) -> int:
     """Cycles from the last step on offer until its sum is certainly written."""
     product = lane_latency(lane_kind, value_bits(program.spike_range))
-    return WEIGHTS_TURN_AND_HAZARD + product + 1
+    return SHARED_WEIGHTS + TURN + product + membrane_hazard(far=True) + 1
 
 
-WEIGHTS_TURN_AND_HAZARD = 6 + membrane_hazard(far=True)
-"""`DeepWeightMemory.latency` + `WeightTurner.latency` + that of `MembraneBank`."""
+TURN = 1
+"""`WeightTurner.latency`."""
 
 
 @njit(cache=True)

@@ -15,6 +15,7 @@ from pysnn_hw.hdl.shared.layouts import (
     x_layout,
     y_layout,
 )
+from pysnn_hw.plan.latency import SHARED_SPIKES
 from pysnn_hw.plan.layers import LayerProgram
 
 __all__ = ["SpikeReader", "touched_layout"]
@@ -57,7 +58,7 @@ class SpikeReader(wiring.Component):
     o : Out(stream.Signature(touched_layout))
     """
 
-    latency = 3
+    latency = SHARED_SPIKES
 
     def __init__(self, program: LayerProgram, *, family: str):
         self.program, self.family = program, family

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from pysnn_hw.hdl.block_memory import BlockMemory
 from pysnn_hw.hdl.delay import COPIED, delayed
 from pysnn_hw.ir.snn import Array as IntArray
+from pysnn_hw.plan.latency import SHARED_WEIGHTS
 from pysnn_hw.plan.memory import Family, slice_width, tiling
 
 __all__ = ["DeepWeightMemory"]
@@ -39,7 +40,7 @@ class DeepWeightMemory(wiring.Component):
     weights : Out(ArrayLayout(signed(weight_bits), n))
     """
 
-    latency = 5
+    latency = SHARED_WEIGHTS
 
     def __init__(self, words: IntArray, *, weight_bits: int, family: Family):
         limit = 1 << (weight_bits - 1)
